@@ -1,0 +1,217 @@
+"""Writing an application down: once per Idempotency-Key, and only if the rules say yes."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuid7s
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
+
+from domain.approval import ApprovalPolicy
+from domain.bank_card import BankCard, SubjectType, last_four, masked_phone, passes_luhn
+from domain.eligibility import EligibilityRules
+from domain.errors import (
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    NotEligible,
+    WithdrawalInProgress,
+)
+from domain.shanghai import month_of
+from domain.verification import CODE_LIFE, TRIES
+from domain.withdrawal import Door, Standing, Status
+from ledger.accounts import Registration, read_registration
+from ledger.database import Database
+from ledger.encryption import KeyRing
+from ledger.rows import (
+    Happening,
+    applicant_of,
+    lock_account,
+    open_withdrawal,
+    read_withdrawal,
+    record,
+    standing_of,
+)
+from ledger.tables import idempotency_keys, verifications, withdrawals
+
+CLAIM = timedelta(seconds=20)
+"""How long one request may take to answer before a repeat with the same key takes the answering over."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """What the customer asks for. ``body_digest`` is over the request's body, under its Idempotency-Key."""
+
+    account_id: str
+    applicant: str
+    amount: int
+    card: BankCard
+    idempotency_key: str = field(repr=False)
+    body_digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FirstAnswer:
+    """What the first request with a key was answered."""
+
+    status: int
+    body: dict[str, Any] = field(repr=False)
+
+
+_KEY = select(idempotency_keys).where(
+    idempotency_keys.c.account_id == bindparam("account_id"), idempotency_keys.c.key == bindparam("key")
+)
+
+
+@dataclass(frozen=True)
+class Applications:
+    """Takes applications down in one transaction with the key that protects them."""
+
+    database: Database
+    keys: KeyRing
+    rules: EligibilityRules
+    approvals: ApprovalPolicy
+    test_cards: frozenset[str] = frozenset()
+    """Made-up card numbers of a sandbox, whose check digit is not looked at."""
+
+    def apply(self, application: Application, *, now: datetime) -> Standing | FirstAnswer:
+        """Records the application as ``awaiting_verification``, or gives the first answer of its key again.
+
+        A key whose first request died before it answered is taken over: the same withdrawal, driven on.
+        Refuses with ``NotFound``, ``InvalidRequest``, ``WithdrawalInProgress``, ``NotEligible`` (every reason),
+        ``IdempotencyKeyReused`` and ``IdempotencyKeyInUse``; a refused key is not used up.
+        """
+        with self.database.transaction() as connection:
+            # Everything below takes its turn under this lock: fifty parallel requests with one key make one.
+            balance = lock_account(connection, application.account_id)
+            earlier = self._earlier(connection, application, now)
+            if earlier is not None:
+                return earlier
+            in_progress = open_withdrawal(connection, application.account_id)
+            if in_progress is not None:
+                raise WithdrawalInProgress(withdrawal_id=in_progress)
+            registration = self._check(connection, balance, application, now)
+            return self._record(connection, application, registration, now)
+
+    def remember(self, account_id: str, key: str, answer: FirstAnswer) -> None:
+        """Keeps the first answer of a key; a later one changes nothing."""
+        body = self.keys.encrypt(
+            json.dumps(answer.body), column="idempotency_keys.answer_body", row=f"{account_id}/{key}"
+        )
+        with self.database.transaction() as connection:
+            connection.execute(
+                update(idempotency_keys)
+                .where(
+                    idempotency_keys.c.account_id == account_id,
+                    idempotency_keys.c.key == key,
+                    idempotency_keys.c.answer_status.is_(None),
+                )
+                .values(answer_status=answer.status, answer_body=body)
+            )
+
+    def _earlier(
+        self, connection: Connection, application: Application, now: datetime
+    ) -> Standing | FirstAnswer | None:
+        name = {"account_id": application.account_id, "key": application.idempotency_key}
+        row = connection.execute(_KEY, name).mappings().first()
+        if row is None:
+            return None
+        if not hmac.compare_digest(row["body_digest"], application.body_digest):
+            raise IdempotencyKeyReused
+        if row["answer_status"] is not None:
+            body = self.keys.decrypt(
+                row["answer_body"],
+                column="idempotency_keys.answer_body",
+                row=f"{application.account_id}/{application.idempotency_key}",
+            )
+            return FirstAnswer(row["answer_status"], json.loads(body))
+        if row["claimed_until"] > now:
+            raise IdempotencyKeyInUse
+        connection.execute(
+            update(idempotency_keys)
+            .where(
+                idempotency_keys.c.account_id == application.account_id,
+                idempotency_keys.c.key == application.idempotency_key,
+            )
+            .values(claimed_until=now + CLAIM)
+        )
+        return standing_of(read_withdrawal(connection, row["withdrawal_id"]))
+
+    def _check(
+        self, connection: Connection, balance: RowMapping, application: Application, now: datetime
+    ) -> Registration:
+        month = month_of(now)
+        applicant = applicant_of(connection, self.keys, balance, month=month)
+        card_number = application.card.card_number
+        checked = applicant.subject_type is SubjectType.PERSON and card_number not in self.test_cards
+        if checked and not passes_luhn(card_number):
+            raise InvalidRequest(
+                [
+                    {
+                        "code": "card_number_check_digit",
+                        "message": "The card number has a typing error: its check digit is wrong.",
+                        "field": "bank_card.card_number",
+                    }
+                ]
+            )
+        reasons = self.rules.reasons_against(
+            applicant, amount=application.amount, account_name=application.card.account_name, month=month
+        )
+        registration = read_registration(connection, self.keys, application.account_id)
+        if reasons or registration is None or registration.phone is None:
+            raise NotEligible(reasons)
+        return registration
+
+    def _record(
+        self, connection: Connection, application: Application, registration: Registration, now: datetime
+    ) -> Standing:
+        withdrawal_id: UUID = uuid7s.uuid7()
+        row_id, card, phone = str(withdrawal_id), application.card, registration.phone or ""
+        connection.execute(
+            withdrawals.insert(),
+            {
+                "id": withdrawal_id,
+                "account_id": application.account_id,
+                "applicant": application.applicant,
+                "amount_fen": application.amount,
+                "status": str(Status.AWAITING_VERIFICATION),
+                "month": month_of(now),
+                "account_name": self.keys.encrypt(
+                    card.account_name, column="withdrawals.account_name", row=row_id
+                ),
+                "bank_name": card.bank_name,
+                "branch_name": card.branch_name,
+                "card_number": self.keys.encrypt(
+                    card.card_number, column="withdrawals.card_number", row=row_id
+                ),
+                "card_last4": last_four(card.card_number),
+                "phone": self.keys.encrypt(phone, column="withdrawals.phone", row=row_id),
+                "phone_masked": masked_phone(phone),
+                "approvals_needed": self.approvals.approvals_needed(application.amount),
+                "created_at": now,
+                "updated_at": now,
+            },
+        )
+        connection.execute(
+            verifications.insert(),
+            {"withdrawal_id": withdrawal_id, "sends": 0, "tries_left": TRIES, "expires_at": now + CODE_LIFE},
+        )
+        connection.execute(
+            idempotency_keys.insert(),
+            {
+                "account_id": application.account_id,
+                "key": application.idempotency_key,
+                "body_digest": application.body_digest,
+                "withdrawal_id": withdrawal_id,
+                "claimed_until": now + CLAIM,
+                "created_at": now,
+            },
+        )
+        row = read_withdrawal(connection, withdrawal_id)
+        record(connection, row, Happening("applied", application.applicant, Door.API, now))
+        return standing_of(row)

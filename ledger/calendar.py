@@ -1,0 +1,102 @@
+"""The Chinese working-day calendar as a table, filled from the package ``chinesecalendar``.
+
+``python -m ledger.calendar`` loads every year the installed package knows and works provisional arrival windows
+out again; the workflow meets the new dates the next time it wakes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+
+from domain.shanghai import day_of
+from domain.withdrawal import OPEN, Door, Status
+from domain.working_days import LOOK_AHEAD, ArrivalWindow, WorkingCalendar
+from ledger.database import Database
+from ledger.rows import Happening, lock_withdrawal, move_on
+from ledger.tables import withdrawals, working_calendar
+
+_DAYS = select(working_calendar.c.day, working_calendar.c.works).where(
+    working_calendar.c.day > bindparam("after"), working_calendar.c.day <= bindparam("until")
+)
+
+
+def read_window(connection: Connection, day_zero: date) -> ArrivalWindow:
+    """The arrival window of a phone verified on ``day_zero``, by the calendar as it is loaded now."""
+    days = connection.execute(_DAYS, {"after": day_zero, "until": day_zero + LOOK_AHEAD})
+    return WorkingCalendar({day: works for day, works in days}).window_after(day_zero)
+
+
+def published_days() -> dict[date, bool]:
+    """Every day of every year the package has, and whether people work on it.
+
+    A year in which the package lists no holiday is a year it has no data for, and is left out whole.
+    """
+    from chinese_calendar import is_workday
+    from chinese_calendar.constants import holidays
+
+    years = sorted({day.year for day in holidays})
+    days = {}
+    for year in years:
+        day = date(year, 1, 1)
+        while day.year == year:
+            days[day] = is_workday(day)
+            day += timedelta(days=1)
+    return days
+
+
+def load(database: Database, days: dict[date, bool], *, now: datetime) -> int:
+    """Fills the table and renews provisional windows of open withdrawals; returns how many windows moved."""
+    rows = [{"day": day, "works": works} for day, works in days.items()]
+    statement = insert(working_calendar)
+    with database.transaction() as connection:
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[working_calendar.c.day], set_={"works": statement.excluded.works}
+            ),
+            rows,
+        )
+        provisional = connection.execute(
+            select(withdrawals.c.id).where(withdrawals.c.provisional, withdrawals.c.status.in_(sorted(OPEN)))
+        ).scalars()
+        waiting = list(provisional)
+    return sum(_renew(database, withdrawal_id, now) for withdrawal_id in waiting)
+
+
+def _renew(database: Database, withdrawal_id: UUID, now: datetime) -> bool:
+    with database.transaction() as connection:
+        row = lock_withdrawal(connection, withdrawal_id)
+        if row["verified_at"] is None or not row["provisional"]:
+            return False
+        window = read_window(connection, day_of(row["verified_at"]))
+        if window == ArrivalWindow(row["earliest"], row["latest"], row["provisional"]):
+            return False
+        happening = Happening("window_renewed", "system", Door.WORKFLOW, now)
+        move_on(
+            connection,
+            row,
+            Status(row["status"]),
+            happening,
+            earliest=window.earliest,
+            latest=window.latest,
+            provisional=window.provisional,
+        )
+        return True
+
+
+def main() -> int:
+    """The command ``python -m ledger.calendar``; reads ``WITHDRAWALS_DATABASE_URL``."""
+    database = Database.connect(os.environ["WITHDRAWALS_DATABASE_URL"], pool_size=1)
+    days = published_days()
+    moved = load(database, days, now=datetime.now(UTC))
+    print(f"working calendar: {min(days)} to {max(days)}, {moved} arrival windows renewed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

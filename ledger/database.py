@@ -1,0 +1,79 @@
+"""The way to PostgreSQL: one engine, short transactions, and its troubles in the project's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url, text
+
+from domain.errors import TemporarilyUnavailable
+
+# Limits on everything: a lock held too long or a lost client must not stop the others.
+_SESSION = (
+    "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+)
+
+
+@dataclass(frozen=True)
+class Database:
+    """Opens transactions; every driver error that may pass by itself comes out as ``TemporarilyUnavailable``.
+
+    That includes a connection cut at COMMIT, whose outcome nobody knows: the caller asks again with the same
+    operation key and gets what the first call did, if it did.
+    """
+
+    engine: Engine
+
+    @classmethod
+    def connect(cls, url: str | URL, *, pool_size: int = 16) -> Database:
+        """An engine on ``postgresql+psycopg``; nothing is opened before the first transaction."""
+        return cls(
+            create_engine(
+                make_url(url),
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=5,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": 5, "options": _SESSION, "application_name": "withdrawals"},
+            )
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """READ COMMITTED; commits at the end, rolls back on any error."""
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """REPEATABLE READ and read only: everything read inside is of one moment."""
+        with translated(), self.engine.connect() as connection:
+            reading = connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            with reading.begin():
+                yield reading
+
+    def ping(self) -> None:
+        """Returns if the database answers and the schema is there."""
+        with self.transaction() as connection:
+            connection.execute(text("SELECT 1 FROM withdrawals LIMIT 1"))
+
+    def close(self) -> None:
+        """Gives every pooled connection back."""
+        self.engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what a restart, a cut connection, a full pool or a deadlock raises into one refusal."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as away:
+        raise TemporarilyUnavailable from away
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise TemporarilyUnavailable from error
+        raise

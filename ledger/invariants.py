@@ -1,0 +1,124 @@
+"""What must hold at every moment: one query each, which returns no row while it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger.database import Database
+
+MOMENT_INVARIANTS: Mapping[str, str] = MappingProxyType(
+    {
+        "every transaction sums to zero and has two or more postings": """
+            SELECT t.id, sum(p.amount_fen) AS sum, count(p.line) AS postings
+            FROM transactions t LEFT JOIN postings p ON p.transaction_id = t.id
+            GROUP BY t.id HAVING count(p.line) < 2 OR sum(p.amount_fen) <> 0""",
+        "all postings sum to zero": """
+            SELECT sum(amount_fen) AS sum FROM postings HAVING sum(amount_fen) <> 0""",
+        "each stored balance is the sum of its postings": """
+            SELECT b.account_id, b.available, b.frozen, b.vouchers, p.*
+            FROM balances b LEFT JOIN LATERAL (
+                SELECT coalesce(sum(amount_fen) FILTER (WHERE bucket = 'available'), 0) AS posted_available,
+                       coalesce(sum(amount_fen) FILTER (WHERE bucket = 'frozen'), 0) AS posted_frozen,
+                       coalesce(sum(amount_fen) FILTER (WHERE bucket = 'vouchers'), 0) AS posted_vouchers
+                FROM postings WHERE account_id = b.account_id) p ON true
+            WHERE (b.available, b.frozen, b.vouchers)
+                <> (p.posted_available, p.posted_frozen, p.posted_vouchers)""",
+        "a posting belongs to the account of its transaction": """
+            SELECT p.transaction_id, p.account_id FROM postings p JOIN transactions t ON t.id = p.transaction_id
+            WHERE p.account_id <> t.account_id""",
+        "frozen is the sum of the live freezes": """
+            SELECT b.account_id, b.frozen, coalesce(live.fen, 0) AS live
+            FROM balances b LEFT JOIN (
+                SELECT f.account_id, sum(w.amount_fen) AS fen
+                FROM transactions f JOIN withdrawals w ON w.id = f.withdrawal_id
+                WHERE f.kind = 'freeze' AND NOT EXISTS (
+                    SELECT FROM transactions e
+                    WHERE e.withdrawal_id = f.withdrawal_id AND e.kind IN ('unfreeze', 'settle'))
+                GROUP BY f.account_id) live USING (account_id)
+            WHERE b.frozen <> coalesce(live.fen, 0)""",
+        "a freeze ends at most once": """
+            SELECT withdrawal_id, count(*) FROM transactions WHERE kind IN ('unfreeze', 'settle')
+            GROUP BY withdrawal_id HAVING count(*) > 1""",
+        "a move of a withdrawal is of its amount": """
+            SELECT t.id, t.kind, w.amount_fen
+            FROM transactions t JOIN withdrawals w ON w.id = t.withdrawal_id
+            WHERE w.account_id <> t.account_id OR w.amount_fen <> (
+                SELECT sum(amount_fen) FROM postings p WHERE p.transaction_id = t.id AND p.amount_fen > 0)""",
+        "status and moves agree": """
+            SELECT w.id, w.status, m.kinds
+            FROM withdrawals w LEFT JOIN LATERAL (
+                SELECT coalesce(string_agg(kind, '+' ORDER BY id), '') AS kinds
+                FROM transactions t WHERE t.withdrawal_id = w.id) m ON true
+            WHERE NOT CASE w.status
+                WHEN 'awaiting_verification' THEN m.kinds = ''
+                WHEN 'expired' THEN m.kinds = ''
+                WHEN 'awaiting_approval' THEN m.kinds = 'freeze'
+                WHEN 'processing' THEN m.kinds = 'freeze'
+                WHEN 'under_review' THEN m.kinds = 'freeze'
+                WHEN 'rejected' THEN m.kinds = 'freeze+unfreeze'
+                WHEN 'cancelled' THEN m.kinds IN ('', 'freeze+unfreeze')
+                WHEN 'failed' THEN m.kinds IN ('', 'freeze+unfreeze')
+                WHEN 'paid' THEN m.kinds = 'freeze+settle'
+                WHEN 'returned' THEN m.kinds = 'freeze+settle+return'
+                ELSE false END""",
+        "status and newest event agree": """
+            SELECT w.id, w.status, e.status AS event_status
+            FROM withdrawals w LEFT JOIN LATERAL (
+                SELECT status FROM withdrawal_events WHERE withdrawal_id = w.id ORDER BY id DESC LIMIT 1) e ON true
+            WHERE e.status IS DISTINCT FROM w.status""",
+        "at most one withdrawal uses up an account's month": """
+            SELECT account_id, month, count(*) FROM withdrawals
+            WHERE status IN ('awaiting_verification', 'awaiting_approval', 'processing', 'under_review', 'paid')
+            GROUP BY account_id, month HAVING count(*) > 1""",
+        "a transfer exists only with an equal freeze": """
+            SELECT x.withdrawal_id, x.amount_fen FROM transfers x
+            WHERE NOT EXISTS (
+                SELECT FROM transactions t JOIN postings p ON p.transaction_id = t.id
+                WHERE t.withdrawal_id = x.withdrawal_id AND t.kind = 'freeze'
+                  AND p.bucket = 'frozen' AND p.amount_fen = x.amount_fen)""",
+        "nothing is frozen before the phone was verified": """
+            SELECT t.withdrawal_id FROM transactions t JOIN withdrawals w ON w.id = t.withdrawal_id
+            WHERE t.kind = 'freeze' AND w.verified_at IS NULL""",
+        "enough other people approved before a transfer": """
+            SELECT x.withdrawal_id, w.approvals_needed, count(d.approver) AS given
+            FROM transfers x JOIN withdrawals w ON w.id = x.withdrawal_id
+            LEFT JOIN decisions d ON d.withdrawal_id = w.id AND d.decision = 'approve'
+                AND d.approver <> w.applicant AND d.decided_at <= x.prepared_at
+            GROUP BY x.withdrawal_id, w.approvals_needed
+            HAVING count(d.approver) < w.approvals_needed""",
+        "money moved out only on the bank's yes or finance's word": """
+            SELECT t.withdrawal_id, x.state FROM transactions t LEFT JOIN transfers x USING (withdrawal_id)
+            WHERE t.kind = 'settle' AND x.state NOT IN ('succeeded', 'returned')
+              AND NOT EXISTS (SELECT FROM resolutions r
+                              WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'paid')""",
+        "money the bank was asked for is unfrozen only on its no or finance's word": """
+            SELECT t.withdrawal_id, x.state FROM transactions t JOIN transfers x USING (withdrawal_id)
+            WHERE t.kind = 'unfreeze' AND x.state <> 'failed'
+              AND NOT EXISTS (SELECT FROM resolutions r
+                              WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'failed')""",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """An invariant that does not hold, with the rows that break it."""
+
+    invariant: str
+    rows: tuple[Mapping[str, Any], ...]
+
+
+def violations(database: Database) -> list[Violation]:
+    """Reads every moment-invariant in one snapshot; an empty list means that all of them hold."""
+    broken = []
+    with database.snapshot() as connection:
+        for invariant, query in MOMENT_INVARIANTS.items():
+            rows = connection.execute(text(query)).mappings().fetchmany(20)
+            if rows:
+                broken.append(Violation(invariant, tuple(dict(row) for row in rows)))
+    return broken

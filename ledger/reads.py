@@ -1,0 +1,237 @@
+"""What the API shows, read straight from PostgreSQL: it stays up for reads while Temporal is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from domain.eligibility import EligibilityRules
+from domain.errors import NotFound, Reason
+from domain.shanghai import month_after, month_of
+from domain.withdrawal import FROZEN, Decision, Door, Status
+from domain.working_days import ArrivalWindow
+from ledger.database import Database
+from ledger.encryption import KeyRing
+from ledger.rows import applicant_of, open_withdrawal
+from ledger.tables import balances, decisions, verifications, withdrawal_events, withdrawals
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """What can be withdrawn now and why not more. Amounts in fen; ``cash_balance`` includes what is frozen."""
+
+    account_id: str
+    cash_balance: int
+    voucher_balance: int
+    frozen: int
+    reserved: int
+    withdrawable: int
+    blockers: Sequence[Reason]
+    next_eligible_on: date | None
+
+
+@dataclass(frozen=True)
+class GivenApproval:
+    """One person's approval."""
+
+    approver: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class WithdrawalRecord:
+    """One application as people see it: the card's last four, the phone masked, amounts in fen."""
+
+    id: UUID
+    account_id: str
+    applicant: str
+    amount_fen: int
+    status: Status
+    account_name: str = field(repr=False)
+    bank_name: str
+    branch_name: str
+    card_last4: str
+    phone_masked: str
+    code_expires_at: datetime
+    approvals_needed: int
+    approvals_given: Sequence[GivenApproval]
+    window: ArrivalWindow | None
+    failure: Sequence[Reason]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """What happened, when, by whom and through which door."""
+
+    kind: str
+    status: Status
+    actor: str
+    door: Door
+    at: datetime
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page of the record ended: the next one starts after it."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True)
+class RecordFilter:
+    """Which applications; an absent field does not restrict. ``created_until`` is exclusive."""
+
+    account_id: str | None = None
+    status: Status | None = None
+    created_since: datetime | None = None
+    created_until: datetime | None = None
+
+
+_APPROVALS = (
+    select(
+        func.coalesce(
+            func.jsonb_agg(
+                aggregate_order_by(
+                    func.jsonb_build_array(decisions.c.approver, decisions.c.decided_at),
+                    decisions.c.decided_at,
+                )
+            ),
+            func.jsonb_build_array(),
+        )
+    )
+    .where(decisions.c.withdrawal_id == withdrawals.c.id, decisions.c.decision == str(Decision.APPROVE))
+    .scalar_subquery()
+    .label("given")
+)
+_RECORD = select(withdrawals, verifications.c.expires_at, _APPROVALS).join_from(withdrawals, verifications)
+_BY_ID = _RECORD.where(withdrawals.c.id == bindparam("withdrawal_id"))
+_EVENTS = (
+    select(withdrawal_events)
+    .where(withdrawal_events.c.withdrawal_id == bindparam("withdrawal_id"))
+    .order_by(withdrawal_events.c.id)
+)
+_BALANCE = select(balances).where(balances.c.account_id == bindparam("account_id"))
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Queries; nothing here locks or changes a row."""
+
+    database: Database
+    keys: KeyRing
+    rules: EligibilityRules
+
+    def account(self, account_id: str, *, now: datetime) -> AccountView:
+        """What the account could withdraw at ``now``; ``NotFound`` if there is no such account."""
+        month = month_of(now)
+        with self.database.snapshot() as connection:
+            balance = connection.execute(_BALANCE, {"account_id": account_id}).mappings().first()
+            if balance is None:
+                raise NotFound
+            applicant = applicant_of(connection, self.keys, balance, month=month)
+            blockers = self.rules.blockers(applicant, month)
+            if open_withdrawal(connection, account_id) is not None:
+                blockers.insert(
+                    0, Reason("withdrawal_in_progress", "Another withdrawal of this account is in progress.")
+                )
+        return AccountView(
+            account_id=account_id,
+            cash_balance=balance["available"] + balance["frozen"],
+            voucher_balance=balance["vouchers"],
+            frozen=balance["frozen"],
+            reserved=self.rules.reserved(applicant),
+            withdrawable=self.rules.withdrawable(applicant),
+            blockers=blockers,
+            next_eligible_on=month_after(month) if applicant.month_used else None,
+        )
+
+    def withdrawal(self, withdrawal_id: UUID) -> WithdrawalRecord:
+        """One application; ``NotFound`` if there is none."""
+        with self.database.transaction() as connection:
+            row = connection.execute(_BY_ID, {"withdrawal_id": withdrawal_id}).mappings().first()
+        if row is None:
+            raise NotFound
+        return self._record(row)
+
+    def withdrawals(
+        self, wanted: RecordFilter, *, limit: int, after: Place | None = None
+    ) -> list[WithdrawalRecord]:
+        """The Withdrawal Record (rule 10), newest first; up to ``limit`` of those after ``after``."""
+        query = _filtered(wanted)
+        if after is not None:
+            place = tuple_(withdrawals.c.created_at, withdrawals.c.id)
+            query = query.where(place < (after.created_at, after.id))
+        newest_first = (withdrawals.c.created_at.desc(), withdrawals.c.id.desc())
+        with self.database.transaction() as connection:
+            rows = connection.execute(query.order_by(*newest_first).limit(limit)).mappings().all()
+        return [self._record(row) for row in rows]
+
+    def events(self, withdrawal_id: UUID) -> list[EventRecord]:
+        """What happened to an application, oldest first."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(_EVENTS, {"withdrawal_id": withdrawal_id}).mappings().all()
+        return [
+            EventRecord(
+                row["kind"], Status(row["status"]), row["actor"], Door(row["door"]), row["at"], row["data"]
+            )
+            for row in rows
+        ]
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Per open status: how many applications, and their amounts in fen together."""
+        query = (
+            select(withdrawals.c.status, func.count(), func.sum(withdrawals.c.amount_fen))
+            .where(withdrawals.c.status.in_(sorted({Status.AWAITING_VERIFICATION, *FROZEN})))
+            .group_by(withdrawals.c.status)
+        )
+        with self.database.transaction() as connection:
+            return {status: (count, int(fen)) for status, count, fen in connection.execute(query)}
+
+    def _record(self, row: RowMapping) -> WithdrawalRecord:
+        window = None
+        if row["earliest"] is not None:
+            window = ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
+        return WithdrawalRecord(
+            id=row["id"],
+            account_id=row["account_id"],
+            applicant=row["applicant"],
+            amount_fen=row["amount_fen"],
+            status=Status(row["status"]),
+            account_name=self.keys.decrypt(
+                row["account_name"], column="withdrawals.account_name", row=str(row["id"])
+            ),
+            bank_name=row["bank_name"],
+            branch_name=row["branch_name"],
+            card_last4=row["card_last4"],
+            phone_masked=row["phone_masked"],
+            code_expires_at=row["expires_at"],
+            approvals_needed=row["approvals_needed"],
+            approvals_given=[GivenApproval(who, datetime.fromisoformat(at)) for who, at in row["given"]],
+            window=window,
+            failure=[Reason(reason["code"], reason["message"]) for reason in row["failure"] or ()],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        )
+
+
+def _filtered(wanted: RecordFilter) -> Select[Any]:
+    query: Select[Any] = _RECORD
+    if wanted.account_id is not None:
+        query = query.where(withdrawals.c.account_id == wanted.account_id)
+    if wanted.status is not None:
+        query = query.where(withdrawals.c.status == str(wanted.status))
+    if wanted.created_since is not None:
+        query = query.where(withdrawals.c.created_at >= wanted.created_since)
+    if wanted.created_until is not None:
+        query = query.where(withdrawals.c.created_at < wanted.created_until)
+    return query

@@ -1,0 +1,196 @@
+"""The bank's part of a withdrawal: prepared before it is asked, moved on only by its answers or finance's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from domain import failure
+from domain.bank_card import BankCard
+from domain.errors import FourEyesViolated, InvariantBroken, NotPossibleNow, Reason
+from domain.withdrawal import BankAnswer, Door, Standing, Status, TransferState
+from ledger import book
+from ledger.database import Database
+from ledger.encryption import KeyRing
+from ledger.moves import Instruction, unfreeze_if_frozen
+from ledger.rows import Happening, already_happened, lock_withdrawal, move_on, record, standing_of
+from ledger.tables import resolutions, transactions, transfers
+
+ASKED = (Status.PROCESSING, Status.UNDER_REVIEW)
+
+
+@dataclass(frozen=True)
+class TransferOrder:
+    """What the bank is asked to pay. ``asked_before`` means that it may already know of it: query first."""
+
+    withdrawal_id: UUID
+    amount_fen: int
+    card: BankCard = field(repr=False)
+    asked_before: bool
+
+
+_TRANSFER = select(transfers).where(transfers.c.withdrawal_id == bindparam("withdrawal_id"))
+_LIVE_FREEZE = (
+    select(func.count(), func.count().filter(transactions.c.kind == "freeze"))
+    .select_from(transactions)
+    .where(transactions.c.withdrawal_id == bindparam("withdrawal_id"))
+)
+_CHANGE = update(transfers).where(transfers.c.withdrawal_id == bindparam("b_withdrawal_id"))
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """What may be asked of the bank, and what its answers do to the money."""
+
+    database: Database
+    keys: KeyRing
+
+    def prepare(self, withdrawal_id: UUID, *, now: datetime) -> TransferOrder | None:
+        """Commits the transfer as ``prepared``, so that from here on the bank counts as asked.
+
+        None if the withdrawal is not the bank's to pay (any more). Refuses to go on (``InvariantBroken``)
+        without a live freeze and enough approvals.
+        """
+        with self.database.transaction() as connection:
+            row = lock_withdrawal(connection, withdrawal_id)
+            if row["status"] not in ASKED:
+                return None
+            everything, freezes = connection.execute(_LIVE_FREEZE, {"withdrawal_id": withdrawal_id}).one()
+            if (everything, freezes) != (1, 1) or row["approvals_given"] < row["approvals_needed"]:
+                raise InvariantBroken(f"withdrawal {withdrawal_id} has no live freeze or too few approvals")
+            prepared = connection.execute(
+                insert(transfers)
+                .values(
+                    withdrawal_id=withdrawal_id,
+                    amount_fen=row["amount_fen"],
+                    state=str(TransferState.PREPARED),
+                    prepared_at=now,
+                    updated_at=now,
+                )
+                .on_conflict_do_nothing()
+            )
+            if prepared.rowcount:
+                record(connection, row, Happening("bank_asked", "system", Door.WORKFLOW, now))
+            return self._order(row, asked_before=not prepared.rowcount)
+
+    def record_answer(self, withdrawal_id: UUID, answer: BankAnswer, *, now: datetime) -> Standing:
+        """Lets the bank's answer move the money: success settles, a no unfreezes, a return is credited again.
+
+        An answer that is no outcome is only noted. One that contradicts what the money has already done is
+        written down for finance and moves nothing; one of another amount is ``InvariantBroken``.
+        """
+        with self.database.transaction() as connection:
+            row = lock_withdrawal(connection, withdrawal_id)
+            transfer = connection.execute(_TRANSFER, {"withdrawal_id": withdrawal_id}).mappings().first()
+            if transfer is None:
+                raise InvariantBroken(
+                    f"the bank answers for withdrawal {withdrawal_id}, which we never asked"
+                )
+            if answer.amount_fen not in (None, transfer["amount_fen"]):
+                raise InvariantBroken(f"the bank knows withdrawal {withdrawal_id} with another amount")
+            status = Status(row["status"])
+            if answer.state == TransferState(transfer["state"]) and (
+                status.is_final or not answer.is_outcome
+            ):
+                return standing_of(row)  # Nothing new.
+            self._note(connection, answer, withdrawal_id, now)
+            return standing_of(self._act_on(connection, row, answer, now))
+
+    def resolve(
+        self, withdrawal_id: UUID, outcome: str, evidence: str, instruction: Instruction, *, now: datetime
+    ) -> Standing:
+        """Finance's recorded word, ``"paid"`` or ``"failed"``, on a transfer under review.
+
+        ``NotPossibleNow`` in any other status, ``FourEyesViolated`` for the applicant.
+        """
+        with self.database.transaction() as connection:
+            row = lock_withdrawal(connection, withdrawal_id)
+            if already_happened(connection, instruction.operation_key):
+                return standing_of(row)
+            if row["status"] != Status.UNDER_REVIEW:
+                raise NotPossibleNow(status=row["status"])
+            if instruction.actor == row["applicant"]:
+                raise FourEyesViolated
+            connection.execute(
+                resolutions.insert(),
+                {
+                    "withdrawal_id": withdrawal_id,
+                    "resolver": instruction.actor,
+                    "applicant": row["applicant"],
+                    "outcome": outcome,
+                    "evidence": evidence,
+                    "door": str(instruction.door),
+                    "resolved_at": now,
+                },
+            )
+            happening = instruction.happening("resolved", now, outcome=outcome)
+            if outcome == "paid":
+                return standing_of(_settle(connection, row, happening))
+            return standing_of(_fail(connection, row, happening, failure.FOUND_UNPAID))
+
+    def _order(self, row: RowMapping, *, asked_before: bool) -> TransferOrder:
+        row_id = str(row["id"])
+        card = BankCard(
+            account_name=self.keys.decrypt(
+                row["account_name"], column="withdrawals.account_name", row=row_id
+            ),
+            bank_name=row["bank_name"],
+            branch_name=row["branch_name"],
+            card_number=self.keys.decrypt(row["card_number"], column="withdrawals.card_number", row=row_id),
+        )
+        return TransferOrder(row["id"], row["amount_fen"], card, asked_before)
+
+    def _note(self, connection: Connection, answer: BankAnswer, withdrawal_id: UUID, now: datetime) -> None:
+        values = {"state": str(answer.state), "reason_code": answer.reason_code, "updated_at": now}
+        if answer.bank_ref is not None:
+            values["bank_ref"] = answer.bank_ref
+        connection.execute(_CHANGE.values(**values), {"b_withdrawal_id": withdrawal_id})
+
+    def _act_on(
+        self, connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime
+    ) -> RowMapping:
+        status, state = Status(row["status"]), answer.state
+
+        def said(kind: str) -> Happening:
+            facts = {"bank_ref": answer.bank_ref, "reason_code": answer.reason_code}
+            return Happening(kind, "bank", Door.BANK, now, {k: v for k, v in facts.items() if v is not None})
+
+        if not answer.is_outcome:
+            record(connection, row, said(f"bank_{state}"))
+            return row
+        if status in ASKED and state is TransferState.FAILED:
+            return _fail(connection, row, said("failed"), failure.bank_failure(answer.reason_code))
+        if status in ASKED:
+            row = _settle(connection, row, said("paid"))
+            status = Status.PAID
+        if status is Status.PAID and state is TransferState.RETURNED:
+            book.post(connection, book.credit_return(row["account_id"], row["id"], row["amount_fen"], now))
+            reason = Reason(failure.RETURNED_BY_BANK, failure.message_for(failure.RETURNED_BY_BANK))
+            return move_on(connection, row, Status.RETURNED, said("returned"), failure=[reason])
+        if (status, state) not in _CONSISTENT:
+            record(connection, row, said("bank_contradicts"))
+        return row
+
+
+# What the bank may repeat once the money has moved, without saying anything new.
+_CONSISTENT = {
+    (Status.PAID, TransferState.SUCCEEDED),
+    (Status.FAILED, TransferState.FAILED),
+    (Status.RETURNED, TransferState.SUCCEEDED),
+    (Status.RETURNED, TransferState.RETURNED),
+}
+
+
+def _settle(connection: Connection, row: RowMapping, happening: Happening) -> RowMapping:
+    book.post(connection, book.settle(row["account_id"], row["id"], row["amount_fen"], happening.at))
+    return move_on(connection, row, Status.PAID, happening)
+
+
+def _fail(connection: Connection, row: RowMapping, happening: Happening, code: str) -> RowMapping:
+    unfreeze_if_frozen(connection, row, happening.at)
+    reason = Reason(code, failure.message_for(code))
+    return move_on(connection, row, Status.FAILED, happening, failure=[reason])

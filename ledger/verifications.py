@@ -1,0 +1,168 @@
+"""The phone code: drawn, stored as a MAC, tried against, and let expire (product.md, rule 8)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
+
+from domain import failure
+from domain.errors import CodeExpired, NotPossibleNow, Reason, Refusal, TooManyRequests, WrongCode
+from domain.verification import CODE_DIGITS, CODE_LIFE, RESEND_AFTER, SENDS
+from domain.withdrawal import FROZEN, Door, Standing, Status
+from ledger.database import Database
+from ledger.encryption import KeyRing
+from ledger.rows import Happening, lock_withdrawal, move_on, record, standing_of
+from ledger.tables import verifications
+
+
+@dataclass(frozen=True)
+class CodeToSend:
+    """One SMS: the code, whom it goes to, and what it says besides. Never leaves the activity that sends it."""
+
+    phone: str = field(repr=False)
+    code: str = field(repr=False)
+    amount_fen: int
+    card_last4: str
+
+
+_VERIFICATION = select(verifications).where(verifications.c.withdrawal_id == bindparam("withdrawal_id"))
+
+
+@dataclass(frozen=True)
+class Verifications:
+    """Issues codes and judges tries; the counting is PostgreSQL's, under the account's lock."""
+
+    database: Database
+    keys: KeyRing
+
+    def issue_code(self, withdrawal_id: UUID, *, send_key: str, now: datetime) -> CodeToSend:
+        """Draws a new code, which replaces the one before, and counts the send.
+
+        The same ``send_key`` again is the same send tried again: it draws anew, since the SMS gateway may or
+        may not have sent the first, but counts once. Refuses with ``TooManyRequests`` within 60 seconds of the
+        last send or after five, ``CodeExpired`` once the ten minutes are over, and ``NotPossibleNow``.
+        """
+        code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
+        with self.database.transaction() as connection:
+            row = lock_withdrawal(connection, withdrawal_id)
+            verification = self._verification(connection, withdrawal_id)
+            if row["status"] != Status.AWAITING_VERIFICATION or row["verified_at"] is not None:
+                raise _over(row)
+            if verification["last_send_key"] != send_key:
+                self._count_send(connection, row, verification, send_key, now)
+            self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
+            phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
+        return CodeToSend(phone, code, row["amount_fen"], row["card_last4"])
+
+    def try_code(self, withdrawal_id: UUID, code: str, *, by: str, now: datetime) -> Standing:
+        """Judges a try. The right code is recorded as ``verified_at``; giving it again is no error.
+
+        ``WrongCode`` says how many tries are left and uses one up; the fifth ends the withdrawal as ``expired``.
+        ``CodeExpired`` and ``NotPossibleNow`` change nothing.
+        """
+        with self.database.transaction() as connection:
+            row = lock_withdrawal(connection, withdrawal_id)
+            verification = self._verification(connection, withdrawal_id)
+            mac = verification["code_mac"]
+            right = mac is not None and hmac.compare_digest(
+                mac, self.keys.code_mac(code, bound_to=_bound(row))
+            )
+            judged = self._judge(connection, row, verification, right=right, by=by, now=now)
+        # Outside the transaction: a wrong try has to be committed before it is refused.
+        if isinstance(judged, Refusal):
+            raise judged
+        return judged
+
+    def expire(self, withdrawal_id: UUID, *, now: datetime) -> Standing:
+        """Ends the withdrawal if its code's time is over and the right code never came; else says how it stands."""
+        with self.database.transaction() as connection:
+            row = lock_withdrawal(connection, withdrawal_id)
+            waiting = row["status"] == Status.AWAITING_VERIFICATION and row["verified_at"] is None
+            if waiting and now >= row["expires_at"]:
+                row = _expire(connection, row, failure.CODE_EXPIRED, "system", now)
+            return standing_of(row)
+
+    def _judge(
+        self,
+        connection: Connection,
+        row: RowMapping,
+        verification: RowMapping,
+        *,
+        right: bool,
+        by: str,
+        now: datetime,
+    ) -> Standing | Refusal:
+        if row["status"] != Status.AWAITING_VERIFICATION:
+            # The answer to the right code may have been lost on its way: giving it again finds it done.
+            return standing_of(row) if right and Status(row["status"]) in FROZEN else _over(row)
+        if row["verified_at"] is not None:
+            return standing_of(row) if right else WrongCode(attempts_left=verification["tries_left"])
+        if now >= verification["expires_at"]:
+            return CodeExpired()
+        if right:
+            happening = Happening("verified", by, Door.API, now)
+            verified = move_on(connection, row, Status.AWAITING_VERIFICATION, happening, verified_at=now)
+            return standing_of(verified)
+        left = verification["tries_left"] - 1
+        self._change(connection, row["id"], tries_left=left)
+        record(connection, row, Happening("wrong_code", by, Door.API, now, {"attempts_left": left}))
+        if left == 0:
+            _expire(connection, row, failure.TOO_MANY_WRONG_CODES, by, now)
+        return WrongCode(attempts_left=left)
+
+    def _count_send(
+        self, connection: Connection, row: RowMapping, verification: RowMapping, send_key: str, now: datetime
+    ) -> None:
+        """Tries are not given back by a new code: five guesses are five guesses."""
+        if now >= verification["expires_at"]:
+            raise CodeExpired
+        soonest = (verification["sent_at"] or now) + RESEND_AFTER
+        if verification["sends"] >= SENDS:
+            raise TooManyRequests(retry_after_s=_seconds(verification["expires_at"] - now))
+        if verification["sent_at"] is not None and now < soonest:
+            raise TooManyRequests(retry_after_s=_seconds(soonest - now))
+        self._change(
+            connection,
+            row["id"],
+            sends=verification["sends"] + 1,
+            last_send_key=send_key,
+            sent_at=now,
+            expires_at=now + CODE_LIFE,
+        )
+        happening = Happening("code_sent", "system", Door.WORKFLOW, now, {"send": verification["sends"] + 1})
+        move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
+
+    def _verification(self, connection: Connection, withdrawal_id: UUID) -> RowMapping:
+        return connection.execute(_VERIFICATION, {"withdrawal_id": withdrawal_id}).mappings().one()
+
+    def _change(self, connection: Connection, withdrawal_id: UUID, **values: Any) -> None:
+        connection.execute(
+            update(verifications).where(verifications.c.withdrawal_id == withdrawal_id).values(**values)
+        )
+
+
+def _expire(connection: Connection, row: RowMapping, code: str, by: str, now: datetime) -> RowMapping:
+    reason = Reason(code, failure.message_for(code))
+    happening = Happening("expired", by, Door.WORKFLOW, now, {"code": code})
+    return move_on(connection, row, Status.EXPIRED, happening, failure=[reason])
+
+
+def _over(row: RowMapping) -> Refusal:
+    if row["status"] == Status.EXPIRED:
+        return CodeExpired()
+    return NotPossibleNow(status=row["status"])
+
+
+def _bound(row: RowMapping) -> str:
+    """What a code is good for: this withdrawal, this amount, this card, and nothing else."""
+    return f"{row['id']}\x1f{row['amount_fen']}\x1f{row['card_last4']}"
+
+
+def _seconds(wait: Any) -> int:
+    return max(1, int(wait.total_seconds() + 0.999))

@@ -1,0 +1,27 @@
+"""Runs the migrations as the role that owns the schema (``WITHDRAWALS_MIGRATION_DATABASE_URL``)."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+from ledger.tables import metadata
+
+
+def run() -> None:
+    """Upgrades online, each run in one transaction, one run at a time."""
+    engine = create_engine(os.environ["WITHDRAWALS_MIGRATION_DATABASE_URL"], poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        # Two processes that migrate at once (two API replicas starting) take turns.
+        connection.exec_driver_sql("SELECT pg_advisory_lock(727001)")
+        connection.commit()
+        context.configure(
+            connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run()
