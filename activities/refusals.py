@@ -1,0 +1,46 @@
+"""The one translation of a refusal into Temporal's words, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+from domain.errors import REFUSALS, Refusal, TemporarilyUnavailable
+
+
+def as_application_error(refusal: Refusal) -> ApplicationError:
+    """The refusal under its own code, with its facts as details; asking again would not help."""
+    return ApplicationError(str(refusal), refusal.facts(), type=refusal.code, non_retryable=True)
+
+
+def as_refusal(error: BaseException | None) -> Refusal | None:
+    """The refusal that an error carries, however deep; None if it carries none."""
+    while error is not None:
+        if isinstance(error, ApplicationError) and error.type is not None and error.type in REFUSALS:
+            facts = error.details[0] if error.details else {}
+            return REFUSALS[error.type].from_facts(facts)
+        error = error.__cause__
+    return None
+
+
+class RefusalInterceptor(Interceptor):
+    """Lets every activity raise plain domain errors."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Translating(next)
+
+
+class _Translating(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        try:
+            return await self.next.execute_activity(input)
+        except TemporarilyUnavailable:
+            raise  # Passes by itself: Temporal tries again.
+        except Refusal as refusal:
+            raise as_application_error(refusal) from refusal

@@ -1,0 +1,35 @@
+"""Sending the phone code. The code is drawn, stored as a MAC and sent here, and never leaves this activity."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from temporalio import activity
+
+from domain.withdrawal import Standing
+from ledger.moves import Moves
+from ledger.verifications import Verifications
+from sms.client import SmsGateway, code_message
+
+
+@dataclass(frozen=True)
+class SmsActivities:
+    """The SMS gateway as the workflow sees it."""
+
+    gateway: SmsGateway
+    verifications: Verifications
+    moves: Moves
+
+    @activity.defn
+    async def send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
+        """Sends a new code to the account's phone; tried again under one ``send_key``, it counts once."""
+        message = await asyncio.to_thread(
+            self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at
+        )
+        await self.gateway.send(
+            message.phone, code_message(message.code, message.amount_fen, message.card_last4)
+        )
+        return await asyncio.to_thread(self.moves.standing, withdrawal_id)

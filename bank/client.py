@@ -1,0 +1,90 @@
+"""The direct-connect interface: submissions answer *taken*, the query is the authority.
+
+The client's reference is the withdrawal's id and makes a submission idempotent at the bank: after any doubt the
+same reference is asked about, then submitted again unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Protocol
+from uuid import UUID
+
+import httpx
+
+from domain.bank_card import BankCard
+from domain.money import format_yuan, parse_yuan
+from domain.withdrawal import BankAnswer, TransferState
+
+
+class BankInDoubt(Exception):
+    """No answer to build on: time-out, cut connection, 5xx, 409, or words we don't know.
+
+    The bank may or may not have taken the transfer. Ask for the same reference before submitting it again.
+    """
+
+
+class Bank(Protocol):
+    """What we ask of a bank."""
+
+    async def submit(self, client_ref: UUID, amount_fen: int, card: BankCard) -> BankAnswer:
+        """Asks for a payment; the answer means taken, or refused at once. ``BankInDoubt`` for anything else."""
+        ...
+
+    async def query(self, client_ref: UUID) -> BankAnswer | None:
+        """What became of a reference; None if the bank does not know it. ``BankInDoubt`` without an answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class HttpBank:
+    """The Protocol over HTTP; ``http`` carries the base URL, time-outs and credentials."""
+
+    http: httpx.AsyncClient = field(repr=False)
+
+    async def submit(self, client_ref: UUID, amount_fen: int, card: BankCard) -> BankAnswer:
+        body = {
+            "client_ref": str(client_ref),
+            "amount": format_yuan(amount_fen),
+            "payee_name": card.account_name,
+            "bank_name": card.bank_name,
+            "branch_name": card.branch_name,
+            "card_number": card.card_number,
+        }
+        response = await self._call("POST", "/transfers", json=body)
+        if response.status_code != HTTPStatus.ACCEPTED:
+            raise BankInDoubt(f"the bank answered a submission with {response.status_code}")
+        return _answer(response)
+
+    async def query(self, client_ref: UUID) -> BankAnswer | None:
+        response = await self._call("GET", f"/transfers/{client_ref}")
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if response.status_code != HTTPStatus.OK:
+            raise BankInDoubt(f"the bank answered a query with {response.status_code}")
+        return _answer(response)
+
+    async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return await self.http.request(method, path, **request)
+        except httpx.HTTPError as cut:
+            # The class alone: a message may quote the request, and that holds a name and a card number.
+            raise BankInDoubt(f"no answer from the bank ({type(cut).__name__})") from None
+
+
+def _answer(response: httpx.Response) -> BankAnswer:
+    try:
+        content = response.json()
+        amount = content.get("amount")
+        answer = BankAnswer(
+            state=TransferState(content["state"]),
+            bank_ref=content.get("bank_ref"),
+            reason_code=content.get("reason_code"),
+            amount_fen=None if amount is None else parse_yuan(amount),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BankInDoubt("the bank answered in words we don't know") from None
+    if answer.state is TransferState.PREPARED:
+        raise BankInDoubt("the bank answered in words we don't know")
+    return answer

@@ -1,0 +1,69 @@
+"""The settings of API and worker, and the only reader of the environment (prefix ``WITHDRAWALS_``).
+
+The connection to Temporal is configured by Temporal's own variables and TOML profiles (``temporalio.envconfig``).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.approval import ApprovalPolicy
+from domain.eligibility import EligibilityRules
+from domain.money import parse_yuan
+from ledger.encryption import KeyRing
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; a missing or malformed one stops the process with its name."""
+
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
+
+    database_url: SecretStr
+    key_file: Path
+    bank_url: str
+    sms_url: str
+    bank_webhook_secrets: Annotated[list[str], NoDecode] = Field(repr=False)
+    """Comma separated; two are active while one is being rotated."""
+    jwt_issuer: str
+    jwt_audience: str
+    jwks_url: str
+    task_queue: str = "withdrawals"
+    engine_timeout_s: float = 5.0
+    """How long a caller waits for Temporal before being told 202 or 503, in seconds."""
+    reserve: str = "200.00"
+    approval_from: str = "50000.00"
+    two_approvals_from: str = "500000.00"
+    """Yuan; the limits of product.md."""
+    decide_by_signal: bool = True
+    """Whether finance may decide through Temporal's own door."""
+    test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
+    database_pool_size: int = 16
+
+    @field_validator("bank_webhook_secrets", "test_cards", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    def key_ring(self) -> KeyRing:
+        """The keys of ``key_file``: ``{"field_keys": {id: base64}, "current_field_key": id, "code_key": base64}``."""
+        content = json.loads(self.key_file.read_text())
+        return KeyRing(
+            field_keys={key_id: base64.b64decode(key) for key_id, key in content["field_keys"].items()},
+            current_field_key=content["current_field_key"],
+            code_key=base64.b64decode(content["code_key"]),
+        )
+
+    def rules(self) -> EligibilityRules:
+        """The eligibility rules with the configured reserve."""
+        return EligibilityRules(reserve=parse_yuan(self.reserve))
+
+    def approval_policy(self) -> ApprovalPolicy:
+        """The approval limits."""
+        return ApprovalPolicy(parse_yuan(self.approval_from), parse_yuan(self.two_approvals_from))

@@ -1,0 +1,49 @@
+"""Sending the phone code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol
+
+import httpx
+
+from domain.money import format_yuan
+from domain.verification import CODE_LIFE
+
+
+class SmsNotSent(Exception):
+    """The gateway did not take the message, or did not say so."""
+
+
+class SmsGateway(Protocol):
+    """What we ask of a gateway."""
+
+    async def send(self, to: str, text: str) -> None:
+        """Hands one message to the gateway for a mainland mobile number; ``SmsNotSent`` if it was not taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class HttpSmsGateway:
+    """The Protocol over HTTP; ``http`` carries the base URL, time-outs and credentials."""
+
+    http: httpx.AsyncClient = field(repr=False)
+
+    async def send(self, to: str, text: str) -> None:
+        try:
+            response = await self.http.post("/messages", json={"to": to, "text": text})
+        except httpx.HTTPError as cut:
+            # The class alone: a message may quote the request, and that holds the code.
+            raise SmsNotSent(f"no answer from the SMS gateway ({type(cut).__name__})") from None
+        if response.status_code != HTTPStatus.ACCEPTED:
+            raise SmsNotSent(f"the SMS gateway answered {response.status_code}")
+
+
+def code_message(code: str, amount_fen: int, card_last4: str) -> str:
+    """The message: what the code is good for, how long, and never to pass it on."""
+    minutes = int(CODE_LIFE.total_seconds() // 60)
+    return (
+        f"【云平台】验证码{code}，用于提现{format_yuan(amount_fen)}元至尾号{card_last4}的银行卡，"
+        f"{minutes}分钟内有效。工作人员不会索要验证码，请勿告知他人。"
+    )

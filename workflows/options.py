@@ -1,0 +1,36 @@
+"""Every time-out and retry policy by name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+LEDGER_STEP = timedelta(seconds=20)
+LEDGER_RETRIES = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
+)
+"""A transaction of ours: milliseconds, or as long as the database is away. It is never given up."""
+
+SEND_CODE = timedelta(seconds=10)
+SEND_CODE_ALTOGETHER = timedelta(minutes=2)
+SEND_CODE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15))
+"""After two minutes the customer may ask for another code; the ten minutes run all the same."""
+
+ASK_BANK = timedelta(minutes=1)
+ASK_BANK_AT_LEAST = timedelta(minutes=10)
+ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
+"""Asked again until it answers or the window ends, and for ten minutes at least."""
+
+CHECK_BANK = timedelta(seconds=2)
+CHECK_BANK_ONCE = RetryPolicy(maximum_attempts=1)
+"""A look at the bank's book while finance waits for the answer; without one, finance's word counts."""
+
+ASK_FOR_RETURN = timedelta(days=3)
+"""How long a bank that does not answer is asked whether it sent a payment back."""
+
+FINANCE_REMINDERS = (timedelta(days=1), timedelta(days=2), timedelta(days=4), timedelta(days=7))
+"""How long finance is waited for before each reminder; the last one repeats."""
+
+SOON = timedelta(seconds=1)
+"""The shortest timer: a deadline that has just passed is looked at once more, not in a loop."""
