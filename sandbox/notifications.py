@@ -1,0 +1,109 @@
+"""Sandbox: the bank's notifications, signed after Standard Webhooks, sent from rows in the book."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import sqlite3
+import uuid
+from datetime import UTC, datetime
+
+import httpx
+from standardwebhooks import Webhook
+
+from sandbox.book import Book, Clock, as_rfc3339
+from sandbox.switches import Switches
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = (0.5, 2.0, 8.0, 30.0, 120.0)
+"""Long enough for a receiver to restart; after the last one the bank gives up, and only asking it helps."""
+BATCH = 32
+REORDER_WITHIN_S = 1.0
+
+
+class Notifications:
+    """An outbox: at least once, in no promised order, and each only says *ask about this transfer*."""
+
+    def __init__(self, book: Book, url: str, secret: str, clock: Clock) -> None:
+        self._book = book
+        self._url = url
+        self._webhook = Webhook(secret) if url else None
+        self._clock = clock
+
+    def enqueue(
+        self, connection: sqlite3.Connection, client_ref: str, bank_ref: str, switches: Switches
+    ) -> None:
+        """In the transaction of the outcome itself, so that a crash leaves no outcome without one."""
+        if self._webhook is None or not switches.notify:
+            return
+        now = self._clock()
+        delay = REORDER_WITHIN_S * random.random() if switches.reorder_notifications else 0  # noqa: S311 - no secret
+        body = {
+            "type": "transfer.updated",
+            "timestamp": as_rfc3339(now),
+            "data": {"client_ref": client_ref, "bank_ref": bank_ref},
+        }
+        connection.execute(
+            "INSERT INTO notifications VALUES (NULL, ?, ?, ?, 0, ?, ?)",
+            (
+                f"msg_{uuid.uuid4().hex}",
+                json.dumps(body, separators=(",", ":")),
+                2 if switches.duplicate_notifications else 1,
+                "dropped" if switches.drop_notifications else "pending",
+                now + delay,
+            ),
+        )
+
+    async def deliver_due(self, client: httpx.AsyncClient) -> int:
+        """Send what is due, a batch at most; returns how many were tried.
+
+        Killed between sending and recording it, the next process sends again: receivers know the webhook-id.
+        """
+        due = await asyncio.to_thread(
+            self._book.read,
+            """SELECT * FROM notifications WHERE state = 'pending' AND next_attempt_at <= ?
+               ORDER BY next_attempt_at, id LIMIT ?""",
+            (self._clock(), BATCH),
+        )
+        if due:
+            arrived = await asyncio.gather(*(self._send(client, row) for row in due))
+            await asyncio.to_thread(self._record, list(zip(due, arrived, strict=True)))
+        return len(due)
+
+    async def _send(self, client: httpx.AsyncClient, row: sqlite3.Row) -> bool:
+        assert self._webhook is not None, "rows are enqueued only where there is somewhere to send them"
+        sent_at = datetime.fromtimestamp(self._clock(), UTC)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": row["webhook_id"],
+            "webhook-timestamp": str(int(sent_at.timestamp())),
+            "webhook-signature": self._webhook.sign(row["webhook_id"], sent_at, row["body"]),
+        }
+        try:
+            answers = [
+                await client.post(self._url, content=row["body"], headers=headers)
+                for _ in range(row["copies"])
+            ]
+        except httpx.HTTPError as failed:
+            log.info("notification %s not delivered: %r", row["webhook_id"], failed)
+            return False
+        return all(answer.is_success for answer in answers)
+
+    def _record(self, attempts: list[tuple[sqlite3.Row, bool]]) -> None:
+        now = self._clock()
+        with self._book.transaction() as connection:
+            for row, arrived in attempts:
+                failed_before = row["attempts"]
+                if arrived:
+                    state, next_attempt_at = "delivered", now
+                elif failed_before < len(RETRY_AFTER_S):
+                    state, next_attempt_at = "pending", now + RETRY_AFTER_S[failed_before]
+                else:
+                    state, next_attempt_at = "given_up", now
+                connection.execute(
+                    "UPDATE notifications SET attempts = ?, state = ?, next_attempt_at = ? WHERE id = ?",
+                    (failed_before + 1, state, next_attempt_at, row["id"]),
+                )

@@ -1,0 +1,29 @@
+"""Sandbox: the only reader of its environment (prefix SANDBOX_)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What is fixed for the life of the process; what a test may turn while it runs is in `switches`."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
+
+    book: Path
+    signing_key: Path
+    notify_url: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+    issuer: str = "http://127.0.0.1:8002"
+    audience: str = "withdrawals"
+    tick_s: float = Field(default=0.1, gt=0, description="seconds between two looks at what is due")
+
+    @model_validator(mode="after")
+    def _notifications_are_signed(self) -> Self:
+        if self.notify_url and not self.webhook_secret.get_secret_value():
+            raise ValueError("SANDBOX_NOTIFY_URL needs SANDBOX_WEBHOOK_SECRET: nothing goes out unsigned")
+        return self
