@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
@@ -16,7 +16,13 @@ from domain.errors import REFUSALS, Refusal, TemporarilyUnavailable
 
 def as_application_error(refusal: Refusal) -> ApplicationError:
     """The refusal under its own code, with its facts as details; asking again would not help."""
-    return ApplicationError(str(refusal), refusal.facts(), type=refusal.code, non_retryable=True)
+    return ApplicationError(
+        str(refusal),
+        refusal.facts(),
+        type=refusal.code,
+        non_retryable=True,
+        category=ApplicationErrorCategory.BENIGN,  # A no is business as usual: no alarm in logs and metrics.
+    )
 
 
 def as_refusal(error: BaseException | None) -> Refusal | None:

@@ -72,10 +72,11 @@ class Transfers:
                     updated_at=now,
                 )
                 .on_conflict_do_nothing()
-            )
-            if prepared.rowcount:
+                .returning(transfers.c.withdrawal_id)
+            ).first()
+            if prepared is not None:
                 record(connection, row, Happening("bank_asked", "system", Door.WORKFLOW, now))
-            return self._order(row, asked_before=not prepared.rowcount)
+            return self._order(row, asked_before=prepared is None)
 
     def record_answer(self, withdrawal_id: UUID, answer: BankAnswer, *, now: datetime) -> Standing:
         """Lets the bank's answer move the money: success settles, a no unfreezes, a return is credited again.

@@ -13,8 +13,10 @@ _WAITS_FOR = {
 }
 
 
-def describe(standing: Standing, note: str = "") -> str:
-    """Where the withdrawal stands, what it waits for and until when."""
+def describe(standing: Standing | None, note: str = "") -> str:
+    """Where the withdrawal stands, what it waits for and until when; nothing but the note before it was read."""
+    if standing is None:
+        return note
     lines = [
         f"**{standing.status}** · {format_yuan(standing.amount_fen)} CNY · account `{standing.account_id}`",
     ]

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.bank import BankActivities
@@ -29,15 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.sms import SmsActivities
     from domain.errors import CodeExpired, NotPossibleNow
     from domain.shanghai import end_of
-    from domain.withdrawal import (
-        BankAnswer,
-        Decision,
-        Door,
-        FinanceDecision,
-        Resolution,
-        Standing,
-        Status,
-    )
+    from domain.withdrawal import BankAnswer, Decision, Door, FinanceDecision, Resolution, Standing, Status
     from ledger.moves import Instruction
     from workflows import options
     from workflows.details import describe
@@ -61,6 +53,7 @@ class WithdrawalWorkflow:
         self._first_code: asyncio.Task[None] | None = None
         self._bank_asked = False
         self._reminders = 0
+        self._note = ""
         # Whoever wants the story to look again takes a number; it is answered once the story has looked.
         self._looks_wanted = 0
         self._looks_noticed = 0
@@ -116,7 +109,7 @@ class WithdrawalWorkflow:
         if await self._woken_before(self._next_reminder(), "Reminder: finance has to decide"):
             await self._step(LedgerActivities.read_standing, "Look at the decisions")
         else:
-            await self._step(LedgerActivities.remind_finance, "Remind finance")
+            await self._remind()
 
     async def _outcome(self) -> None:
         await self._ask_bank()
@@ -134,7 +127,7 @@ class WithdrawalWorkflow:
         if self._bank_asked and not await self._woken_before(
             self._next_reminder(), "Reminder: finance has to find out what became of the transfer"
         ):
-            await self._step(LedgerActivities.remind_finance, "Remind finance")
+            await self._remind()
         await self._ask_bank()
 
     # Prompts from outside. Each is answered from the rows, after the story has looked at them.
@@ -189,16 +182,16 @@ class WithdrawalWorkflow:
             )
             key = f"{workflow.info().workflow_id}:decide:{decision.approver}:{decision.decision}"
             await self._refusing(self._decide(decision, Door.TEMPORAL, key))
-        except (ApplicationError, KeyError, ValueError, AttributeError) as refused:
+        except (FailureError, KeyError, ValueError, AttributeError) as refused:
             # A signal has nobody to answer to, and must not end the run.
             workflow.logger.warning("a decision by signal was refused: %s", type(refused).__name__)
-            self._show(note=f"A decision by signal was refused: {refused}")
+            self._show(f"A decision by signal was refused: {refused}")
 
     @workflow.update
     async def resolve(self, word: Resolution) -> Standing:
         """Finance's word on a transfer under review, unless the bank has an answer after all."""
         await self._until(lambda: self._standing is not None)
-        with suppress(ActivityError):
+        with suppress(FailureError):
             answer = await workflow.execute_activity_method(
                 BankActivities.query_bank,
                 self._id,
@@ -287,7 +280,7 @@ class WithdrawalWorkflow:
                 schedule_to_close_timeout=patience,
                 retry_policy=options.ASK_BANK_RETRIES,
             )
-        except ActivityError:
+        except FailureError:
             workflow.logger.warning("the bank did not answer")  # A time-out is not a failure.
             return
         if answer is None:
@@ -298,8 +291,12 @@ class WithdrawalWorkflow:
     async def _record(self, answer: BankAnswer) -> None:
         await self._step(LedgerActivities.record_answer, f"The bank says: {answer.state}", answer)
 
+    async def _remind(self) -> None:
+        self._reminders += 1
+        await self._step(LedgerActivities.remind_finance, "Remind finance")
+
     async def _send_first_code(self) -> None:
-        with suppress(ActivityError):  # The customer can ask for another one, or let it expire.
+        with suppress(FailureError):  # The customer can ask for another one, or let it expire.
             await self._send_code(f"{workflow.info().workflow_id}:first")
 
     async def _send_code(self, send_key: str) -> None:
@@ -330,9 +327,9 @@ class WithdrawalWorkflow:
         self._cancel_answered = True
         try:
             await self._cancel("operator", Door.TEMPORAL, f"{workflow.info().workflow_id}:cancelled")
-        except ActivityError:
+        except FailureError:
             await self._step(LedgerActivities.read_standing, "Where does it stand?")
-            self._show(note="Cancellation refused: the bank was asked, so only its answer ends this.")
+            self._show("Cancellation refused: the bank was asked, so only its answer ends this.")
 
     async def _decide(self, word: FinanceDecision, door: Door, operation_key: str) -> None:
         instruction = Instruction(word.approver, door, operation_key)
@@ -390,7 +387,8 @@ class WithdrawalWorkflow:
             self._show()
 
     def _show(self, note: str = "") -> None:
-        workflow.set_current_details(describe(self._here, note) if self._standing else note)
+        self._note = note or self._note
+        workflow.set_current_details(describe(self._standing, self._note))
 
     def _operation_key(self, verb: str) -> str:
         """One key per update, the same when the update's step is carried out again."""
@@ -398,10 +396,10 @@ class WithdrawalWorkflow:
         return f"{workflow.info().workflow_id}:{verb}:{update.id if update else workflow.info().run_id}"
 
     async def _refusing(self, step: Any) -> None:
-        """Lets a refusal reach the caller as itself, not as an activity's failure."""
+        """Lets a refusal reach the caller as itself: a local activity's comes bare, a plain one's wrapped."""
         try:
             await step
-        except ActivityError as error:
+        except FailureError as error:
             refusal = as_refusal(error)
             if refusal is None:
                 raise ApplicationError("the step failed", type="step_failed") from error

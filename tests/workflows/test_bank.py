@@ -1,0 +1,170 @@
+"""What the bank answers, and what the weeks without an answer do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from activities.refusals import as_refusal
+from domain.errors import FourEyesViolated, NotPossibleNow
+from domain.withdrawal import Outcome, Resolution, Status, TransferState
+from tests.workflows.house import House, until
+from workflows.bank_return import BankReturnInput, BankReturnWorkflow, bank_return_workflow_id
+from workflows.withdrawal import WithdrawalWorkflow
+
+
+async def test_rule_3_a_refusal_by_the_bank_unfreezes_exactly_the_amount(house: House) -> None:
+    """The customer reads the bank's reason, and the month is free again."""
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.FAILED, "account_closed")
+        assert await house.handle(withdrawal_id).result() is Status.FAILED
+    assert house.reads.withdrawal(withdrawal_id).failure[0].code == "bank_account_closed"
+    assert (house.account.frozen, house.account.withdrawable) == (0, 1_000_00)
+    assert house.account.blockers == []
+
+
+async def test_a_submission_refused_at_once_ends_it_at_once(house: House) -> None:
+    """No notification is needed for a no that came with the submission."""
+    house.bank.on_submission = TransferState.FAILED
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        assert await house.handle(withdrawal_id).result() is Status.FAILED
+    assert house.account.withdrawable == 1_000_00
+
+
+async def test_after_a_time_out_the_same_reference_is_asked_about_and_not_paid_twice(house: House) -> None:
+    """The bank booked it and the answer was lost: it is found by query, never submitted again."""
+    house.bank.times_out_after_booking = 1
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        assert house.account.frozen == 500_00
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+    assert house.bank.submissions == [withdrawal_id]
+    assert house.bank.queries[0] == withdrawal_id
+
+
+async def test_a_bank_that_is_away_is_asked_again_with_the_same_reference(house: House) -> None:
+    """Unavailable, then it takes the transfer: one reference, money frozen all the while."""
+    house.bank.unavailable = 2
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        assert house.account.frozen == 500_00
+    assert house.bank.submissions == [withdrawal_id]
+
+
+async def test_rule_6_the_bank_is_asked_on_day_10_and_day_15_and_then_finance(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """A time-out is not a failure: at the window's end the money stays frozen, under review."""
+    house = long_house
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await house.verified(500_00)
+            await house.asked(withdrawal_id)
+        handle, asked = house.handle(withdrawal_id), len(house.bank.queries)
+        window = house.moves.standing(withdrawal_id).window
+        assert window is not None
+        day_zero = house.reads.withdrawal(withdrawal_id).created_at.date()
+        await skipping.fast_forward(handle, window.earliest - day_zero + timedelta(days=2))
+        await until(lambda: len(house.bank.queries) == asked + 1)
+        assert house.status(withdrawal_id) is Status.PROCESSING
+        await skipping.fast_forward(handle, window.latest - window.earliest)
+        await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
+        assert len(house.bank.queries) >= asked + 2
+        assert (house.account.frozen, house.account.cash_balance) == (500_00, 1_000_00)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await handle.result() is Status.PAID
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "cash"),
+    [(Outcome.PAID, Status.PAID, 500_00), (Outcome.FAILED, Status.FAILED, 1_000_00)],
+)
+async def test_finance_resolves_what_the_bank_does_not_tell(
+    long_house: House, skipping: WorkflowEnvironment, outcome: Outcome, status: Status, cash: int
+) -> None:
+    """Only under review, never by the applicant; the recorded word then moves the money."""
+    house = long_house
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await house.verified(500_00)
+            await house.asked(withdrawal_id)
+            word = Resolution("finance_1", outcome, "the bank's letter of today")
+            with pytest.raises(WorkflowUpdateFailedError) as failed:
+                await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
+            assert isinstance(as_refusal(failed.value), NotPossibleNow)
+        await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
+        await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
+        with skipping.with_time_skipping_disabled():
+            own = Resolution("customer", outcome, "trust me")
+            with pytest.raises(WorkflowUpdateFailedError) as failed:
+                await house.update(WithdrawalWorkflow.resolve, withdrawal_id, own)
+            assert isinstance(as_refusal(failed.value), FourEyesViolated)
+            await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
+        assert await house.handle(withdrawal_id).result() is status
+    assert (house.account.frozen, house.account.cash_balance) == (0, cash)
+
+
+async def test_a_resolution_against_the_banks_own_book_is_refused(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """If the bank has an answer after all, that answer counts and finance's word does not."""
+    house = long_house
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await house.verified(500_00)
+            await house.asked(withdrawal_id)
+        await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
+        await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
+        house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+        with skipping.with_time_skipping_disabled(), pytest.raises(WorkflowUpdateFailedError) as failed:
+            word = Resolution("finance_1", Outcome.FAILED, "nothing arrived")
+            await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
+        refusal = as_refusal(failed.value)
+        assert isinstance(refusal, NotPossibleNow)
+        assert refusal.status == "paid"
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+    assert house.account.cash_balance == 500_00
+
+
+async def test_a_payment_that_comes_back_is_credited_exactly_once(house: House) -> None:
+    """After the run has closed; asked for twice; the month is free again."""
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+        for state, status in (
+            (TransferState.SUCCEEDED, Status.PAID),
+            (TransferState.RETURNED, Status.RETURNED),
+            (TransferState.RETURNED, Status.RETURNED),
+        ):
+            house.bank.says(withdrawal_id, state, "account_closed")
+            assert status is await house.client.execute_workflow(
+                BankReturnWorkflow.run,
+                BankReturnInput(withdrawal_id),
+                id=bank_return_workflow_id(withdrawal_id),
+                task_queue=house.task_queue,
+            )
+    assert (house.account.cash_balance, house.account.withdrawable) == (1_000_00, 1_000_00)
+    assert house.account.blockers == []
+    assert house.events(withdrawal_id).count("returned") == 1
+
+
+async def test_a_return_that_overtakes_the_payments_news_is_settled_and_credited(house: House) -> None:
+    """The first we hear of it is that it came back: it was paid and returned, both on record."""
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.RETURNED, "account_closed")
+        assert await house.handle(withdrawal_id).result() is Status.RETURNED
+    assert house.events(withdrawal_id)[-2:] == ["paid", "returned"]
+    assert house.account.cash_balance == 1_000_00

@@ -1,0 +1,162 @@
+"""A cancel at every point: by the customer as a validated update, by an operator as Temporal's cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import CancelledError
+from temporalio.testing import WorkflowEnvironment
+
+from activities.refusals import as_refusal
+from domain.errors import NotPossibleNow
+from domain.withdrawal import Status, TransferState, workflow_id
+from tests.workflows.house import House, now, until
+from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
+
+LARGE = 50_000_00
+
+
+async def not_started(house: House) -> UUID:
+    """The cancellation is there before the run's first task."""
+    withdrawal_id = house.apply()
+    await house.client.start_workflow(
+        WithdrawalWorkflow.run,
+        WithdrawalInput(withdrawal_id),
+        id=workflow_id(withdrawal_id),
+        task_queue=house.task_queue,
+    )
+    return withdrawal_id
+
+
+async def waiting_for_the_code(house: House) -> UUID:
+    """The code was sent."""
+    return await house.open()
+
+
+async def sending_the_code(house: House) -> UUID:
+    """The SMS gateway is away, and the send is tried again and again."""
+    house.sms.unavailable = 1000
+    withdrawal_id = await not_started(house)
+    await until(lambda: "code_sent" in house.events(withdrawal_id))
+    return withdrawal_id
+
+
+async def waiting_for_approval(house: House) -> UUID:
+    """The money is frozen, finance has not decided."""
+    house.accounts.top_up(house.account_id, "rich", 1_000_000_00, now=now())
+    return await house.verified(LARGE)
+
+
+async def asking_the_bank(house: House) -> UUID:
+    """The transfer is prepared, and the bank does not answer: nobody knows whether it took it."""
+    house.bank.unavailable = 3
+    withdrawal_id = await house.verified()
+    await until(lambda: "bank_asked" in house.events(withdrawal_id))
+    return withdrawal_id
+
+
+async def waiting_for_the_bank(house: House) -> UUID:
+    """The bank has taken the transfer."""
+    withdrawal_id = await house.verified()
+    await house.asked(withdrawal_id)
+    return withdrawal_id
+
+
+BEFORE = [not_started, waiting_for_the_code, sending_the_code, waiting_for_approval]
+AFTER = [asking_the_bank, waiting_for_the_bank]
+Point = Callable[[House], Awaitable[UUID]]
+
+
+@pytest.mark.parametrize("reach", BEFORE)
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_operators_cancel_before_the_bank_is_asked_gives_everything_back(
+    house: House, reach: Point, times: int
+) -> None:
+    """However often it is asked for, and wherever it meets the run: the money is whole, the run is cancelled."""
+    if reach is not_started:
+        withdrawal_id = await reach(house)
+        for _ in range(times):
+            await house.handle(withdrawal_id).cancel()
+        async with house.worker():
+            await cancelled(house, withdrawal_id)
+        return
+    async with house.worker():
+        withdrawal_id = await reach(house)
+        for _ in range(times):
+            await house.handle(withdrawal_id).cancel()
+        await cancelled(house, withdrawal_id)
+
+
+async def cancelled(house: House, withdrawal_id: UUID) -> None:
+    """The run ends as cancelled and so does the row; nothing is frozen and the month is free."""
+    with pytest.raises(WorkflowFailureError) as failed:
+        await house.handle(withdrawal_id).result()
+    assert isinstance(failed.value.cause, CancelledError)
+    assert house.status(withdrawal_id) is Status.CANCELLED
+    assert house.account.frozen == 0
+    assert house.account.withdrawable == house.account.cash_balance
+    assert house.account.blockers == []
+    assert house.events(withdrawal_id).count("cancelled") == 1
+    assert house.bank.submissions == []
+
+
+@pytest.mark.parametrize("reach", AFTER)
+async def test_an_operators_cancel_after_the_bank_was_asked_moves_nothing(house: House, reach: Point) -> None:
+    """Twice asked for, and still only the bank's answer ends it; the details say why."""
+    async with house.worker():
+        withdrawal_id = await reach(house)
+        handle = house.handle(withdrawal_id)
+        await handle.cancel()
+        await handle.cancel()
+        await house.asked(withdrawal_id)
+        assert house.account.frozen == 500_00
+        await house.shows(withdrawal_id, "Cancellation refused")
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await handle.result() is Status.PAID
+    assert house.account.cash_balance == 500_00
+    assert house.bank.submissions == [withdrawal_id]
+
+
+async def test_an_operators_cancel_under_review_moves_nothing(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """The bank was asked: the money stays frozen until somebody knows."""
+    house = long_house
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await waiting_for_the_bank(house)
+        await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
+        await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
+        await house.handle(withdrawal_id).cancel()
+        await house.bank_says(withdrawal_id, TransferState.FAILED)
+        assert await house.handle(withdrawal_id).result() is Status.FAILED
+    assert house.account.withdrawable == 1_000_00
+
+
+@pytest.mark.parametrize("reach", [waiting_for_the_code, sending_the_code, waiting_for_approval])
+async def test_the_customer_can_cancel_until_the_bank_is_asked(house: House, reach: Point) -> None:
+    """The run ends as completed: a customer's cancel is part of the story."""
+    async with house.worker():
+        withdrawal_id = await reach(house)
+        standing = await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+        assert standing.status is Status.CANCELLED
+        assert await house.handle(withdrawal_id).result() is Status.CANCELLED
+    assert house.account.frozen == 0
+    assert house.account.blockers == []
+
+
+@pytest.mark.parametrize("reach", AFTER)
+async def test_the_customer_cannot_cancel_once_the_bank_was_asked(house: House, reach: Point) -> None:
+    """Refused with the status; the money stays frozen."""
+    async with house.worker():
+        withdrawal_id = await reach(house)
+        with pytest.raises(WorkflowUpdateFailedError) as failed:
+            await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+        refusal = as_refusal(failed.value)
+        assert isinstance(refusal, NotPossibleNow)
+        assert refusal.status == "processing"
+    assert house.account.frozen == 500_00
