@@ -1,0 +1,79 @@
+# Everything a developer does here. `make demo` first; the README says what comes next.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# Where `make up` keeps its data, and what it adds to every port.
+STATE ?= .state
+PORT_OFFSET ?= 0
+
+# Scripts of a virtual environment don't work in a path with a space; the interpreter does.
+RUN := .venv/bin/python -m
+VENV := .venv/.installed
+
+.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock clean
+
+help:
+	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
+	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
+	@echo "make test      all tests (ARGS='-k name' for some)"
+	@echo "make check     style, types, imports, migrations, OpenAPI file"
+	@echo "make format    formats the code"
+	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make lock      renews requirements.lock from pyproject.toml"
+	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
+
+# Exactly what the lock says, made anew when it changes.
+$(VENV): requirements.lock
+	@python=$$(command -v python3.11 || command -v python3) || { echo "Python 3.11 or newer is needed" >&2; exit 1; }; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, and $$python is older" >&2; exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' || \
+		{ echo "$$python cannot make virtual environments: install python3-venv" >&2; exit 1; }; \
+	echo "installing what requirements.lock says into .venv …"; \
+	"$$python" -m venv --clear .venv
+	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+demo: $(VENV)
+	@$(RUN) stack.demo
+
+up: $(VENV)
+	@exec $(RUN) stack --state "$(STATE)" --port-offset "$(PORT_OFFSET)"
+
+calendar: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.calendar
+
+test: $(VENV)
+	@$(RUN) pytest $(ARGS)
+
+check: lint types imports migrations-check openapi-check
+
+lint: $(VENV)
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+
+types: $(VENV)
+	@$(RUN) mypy
+
+imports: $(VENV)
+	@.venv/bin/python .venv/bin/lint-imports
+
+migrations-check: $(VENV)
+	@$(RUN) stack.throwaway ".venv/bin/python -m alembic upgrade head" ".venv/bin/python -m alembic check"
+
+openapi-check: $(VENV)
+	@$(RUN) api.openapi --check docs/openapi.json
+
+format: $(VENV)
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+# Names no package index and no path of the machine it runs on.
+lock: $(VENV)
+	@$(RUN) uv pip compile pyproject.toml --group stack --group dev --quiet --upgrade --python-version 3.11 \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The whole system on one machine, for development, demo and tests: real servers, started as processes."""

@@ -1,0 +1,185 @@
+"""The stack on one machine: what is started, in which order, with which environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stack.ports import HOST, Ports, require_free
+from stack.postgres import APP_ROLE, OWNER_ROLE, Logins, Postgres
+from stack.processes import Process
+from stack.state import State
+from stack.temporal import Temporal, answers
+
+ROOT: Final = Path(__file__).parent.parent
+
+_COMMAND_SECONDS: Final = 120.0
+_START_SECONDS: Final = 60.0
+# What a room may take to finish what it is at; the worker allows its activities 20 s.
+_GRACE_SECONDS: Final = 25.0
+# The API and the sandbox have short calls only.
+_CALL_SECONDS: Final = 10
+
+# Variables of the user's shell that would lead a process of the stack to another server, or through a proxy.
+_FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """A running stack. Everything in it ends with the block, or with the process, that started it."""
+
+    state: State
+    ports: Ports
+    postgres: Postgres
+    temporal: Temporal
+    sandbox: Process
+    worker: Process
+    api: Process
+    environment: dict[str, str]
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{HOST}:{self.ports.api}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://{HOST}:{self.ports.sandbox}"
+
+    @property
+    def temporal_ui_url(self) -> str:
+        return f"http://{HOST}:{self.ports.temporal_ui}"
+
+    def require_running(self) -> None:
+        """Raises ProcessFailed for the first process that has ended."""
+        for process in (self.postgres.process, self.temporal.process, self.sandbox, self.worker, self.api):
+            process.require_running()
+
+    def another_worker(self) -> contextlib.AbstractContextManager[Process]:
+        """One more worker beside the stack's own, until the block is left."""
+        return _running("another worker", ["worker.py"], self.state.log("another-worker"), self.environment)
+
+
+@contextlib.contextmanager
+def running_stack(
+    state: State, ports: Ports, *, durable: bool = True, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[LocalStack]:
+    """Starts everything, yields once `/readyz` answers 200, and stops everything in reverse order.
+
+    `tell` hears what is started next. Raises PortTaken, DirectoryInUse, ProcessFailed.
+    """
+    for port, needed_for in _ports_needed(ports):
+        require_free(port, needed_for)
+    with contextlib.ExitStack() as parts:
+        tell("PostgreSQL and Temporal")
+        # Temporal gets ready while PostgreSQL does.
+        temporal = parts.enter_context(
+            Temporal.running(
+                log=state.log("temporal"),
+                port=ports.temporal,
+                ui_port=ports.temporal_ui,
+                database=state.temporal_database,
+            )
+        )
+        postgres = parts.enter_context(
+            Postgres.running(state.postgres, port=ports.postgres, durable=durable, log=state.log("postgres"))
+        )
+        environment = room_environment(state, ports, postgres.logins)
+        tell("the migrations and the calendar")
+        _finish("the migrations", ["-m", "alembic", "upgrade", "head"], state.log("migrations"), environment)
+        _finish("the calendar", ["-m", "ledger.calendar"], state.log("calendar"), environment)
+        temporal.wait_until_ready()
+        tell("the sandbox, the worker and the API")
+        commands = {
+            "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),
+            "worker": ("the worker", ["worker.py"]),
+            "api": ("the API", _uvicorn("api.app:create_app", ports.api)),
+        }
+        rooms = {
+            room: parts.enter_context(_running(name, command, state.log(room), environment))
+            for room, (name, command) in commands.items()
+        }
+        stack = LocalStack(state, ports, postgres, temporal, **rooms, environment=environment)
+        _wait_until_ready(stack)
+        yield stack
+
+
+def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
+    return [
+        (ports.api, "the API"),
+        (ports.sandbox, "the sandbox"),
+        (ports.postgres, "PostgreSQL"),
+        (ports.temporal, "Temporal"),
+        (ports.temporal_ui, "Temporal's UI"),
+    ]
+
+
+def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, str]:
+    """What every process of the stack is told; each reads its own part."""
+    sandbox = f"http://{HOST}:{ports.sandbox}"
+    inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith(_FOREIGN)}
+    return inherited | {
+        "PYTHONUNBUFFERED": "1",
+        "WITHDRAWALS_DATABASE_URL": logins.url(APP_ROLE),
+        "WITHDRAWALS_MIGRATION_DATABASE_URL": logins.url(OWNER_ROLE),
+        "WITHDRAWALS_KEY_FILE": str(state.key_file()),
+        "WITHDRAWALS_BANK_URL": sandbox,
+        "WITHDRAWALS_SMS_URL": sandbox,
+        "WITHDRAWALS_BANK_WEBHOOK_SECRETS": state.webhook_secret(),
+        # The card of the API's own example is made up, and its check digit is wrong.
+        "WITHDRAWALS_TEST_CARDS": "6230580000000000018",
+        "WITHDRAWALS_JWT_ISSUER": sandbox,
+        "WITHDRAWALS_JWT_AUDIENCE": "withdrawals",
+        "WITHDRAWALS_JWKS_URL": f"{sandbox}/.well-known/jwks.json",
+        "TEMPORAL_ADDRESS": f"{HOST}:{ports.temporal}",
+        "TEMPORAL_NAMESPACE": "default",
+        # An empty file: the profiles in the user's own are for other servers.
+        "TEMPORAL_CONFIG_FILE": os.devnull,
+        "SANDBOX_BOOK": str(state.sandbox_book),
+        "SANDBOX_NOTIFY_URL": f"http://{HOST}:{ports.api}/v1/bank-notifications",
+        "SANDBOX_WEBHOOK_SECRET": state.webhook_secret(),
+        "SANDBOX_ISSUER": sandbox,
+        "SANDBOX_AUDIENCE": "withdrawals",
+        "SANDBOX_SIGNING_KEY": str(state.sandbox_signing_key),
+    }
+
+
+def _uvicorn(factory: str, port: int) -> list[str]:
+    return [
+        *("-m", "uvicorn", "--factory", factory, "--host", HOST, "--port", str(port)),
+        f"--timeout-graceful-shutdown={_CALL_SECONDS}",
+    ]
+
+
+@contextlib.contextmanager
+def _running(name: str, arguments: list[str], log: Path, environment: dict[str, str]) -> Iterator[Process]:
+    process = _start(name, arguments, log, environment)
+    try:
+        yield process
+    finally:
+        process.stop((signal.SIGTERM, _GRACE_SECONDS))
+
+
+def _finish(name: str, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
+    _start(name, arguments, log, environment).finish(seconds=_COMMAND_SECONDS)
+
+
+def _start(name: str, arguments: list[str], log: Path, environment: dict[str, str]) -> Process:
+    command = [sys.executable, *arguments]
+    return Process.start(name, command, log=log, environment=environment, directory=ROOT)
+
+
+def _wait_until_ready(stack: LocalStack) -> None:
+    """The sandbox has no say in /readyz; without it no token is verified."""
+    stack.sandbox.wait_until(lambda: answers(f"{stack.sandbox_url}/healthz"), seconds=_START_SECONDS)
+
+    def everything_works() -> bool:
+        stack.require_running()
+        return answers(f"{stack.api_url}/readyz")
+
+    stack.api.wait_until(everything_works, seconds=_START_SECONDS)
