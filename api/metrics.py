@@ -1,0 +1,72 @@
+"""Numbers for Prometheus, in a registry of the app's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from domain.errors import TemporarilyUnavailable
+from domain.withdrawal import FROZEN, OPEN
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+ReadTotals = Callable[[], Mapping[str, tuple[int, int]]]
+
+
+class Metrics:
+    """What is counted per request, and what is read at each scrape; labels never carry an id."""
+
+    def __init__(self, read_totals: ReadTotals) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "http_request_duration_seconds",
+            "How long an answer took.",
+            ("method", "route"),
+            registry=self._registry,
+        )
+        self._registry.register(_OpenWithdrawals(read_totals))
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one answered request; ``route`` is the template, not the path."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """The text format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _OpenWithdrawals(Collector):
+    """Read from the rows at each scrape, so that the numbers are right whichever process answers."""
+
+    def __init__(self, read_totals: ReadTotals) -> None:
+        self._read_totals = read_totals
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing is read when the app is put together."""
+        yield from ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges; without a database only the one that says so."""
+        up = GaugeMetricFamily("withdrawals_database_up", "1 if the totals could be read.")
+        try:
+            totals = self._read_totals()
+        except TemporarilyUnavailable:
+            up.add_metric((), 0)
+            yield up
+            return
+        up.add_metric((), 1)
+        yield up
+        counts = GaugeMetricFamily("withdrawals_open", "Withdrawals not yet over.", labels=("status",))
+        for status in sorted(OPEN):
+            counts.add_metric((status,), totals.get(status, (0, 0))[0])
+        yield counts
+        frozen = sum(totals.get(status, (0, 0))[1] for status in FROZEN)
+        yield GaugeMetricFamily("withdrawals_frozen_fen", "Customers' money that is frozen, in fen.", frozen)

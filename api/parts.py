@@ -1,0 +1,44 @@
+"""What the routes work with; the app factory puts it together, tests bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.authentication import Authenticator
+from api.bank_signature import BankSignature
+from api.engine import Engine
+from ledger.accounts import Accounts
+from ledger.applications import Applications
+from ledger.database import Database
+from ledger.reads import Reads
+from ledger.verifications import Verifications
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The ledger, the engine and who is believed; ``clock`` gives aware datetimes."""
+
+    database: Database
+    accounts: Accounts
+    applications: Applications
+    verifications: Verifications
+    reads: Reads
+    engine: Engine
+    authenticator: Authenticator
+    bank_signature: BankSignature
+    clock: Clock
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the app that serves this request."""
+    return cast(Parts, request.app.state.parts)
+
+
+AppParts = Annotated[Parts, Depends(parts_of)]

@@ -1,0 +1,270 @@
+"""The customer's calls about a withdrawal, and the Withdrawal Record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from contextlib import suppress
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.authentication import Caller, Customer, Reader
+from api.body import StrictRoute
+from api.cursors import cursor_of, place_of
+from api.described import LOCATION, REPLAYED, refused_with
+from api.parts import AppParts, Parts
+from api.problems import IdempotencyKeyMissing, problem_response, request_id_of
+from api.shapes import VISIBLE_ASCII, AccountId, ApplicationForm, CodeForm, Moment
+from api.views import (
+    EventsBody,
+    ReceivedBody,
+    RecordBody,
+    WithdrawalBody,
+    show_event,
+    show_received,
+    show_withdrawal,
+)
+from domain.errors import (
+    CodeExpired,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    NotEligible,
+    NotFound,
+    NotPossibleNow,
+    Refusal,
+    TemporarilyUnavailable,
+    TooManyRequests,
+    WithdrawalInProgress,
+    WrongCode,
+)
+from domain.withdrawal import Status
+from ledger.applications import Application, FirstAnswer
+from ledger.reads import Place, RecordFilter, WithdrawalRecord
+
+routes = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=StrictRoute)
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _id_in_path(
+    withdrawal_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
+) -> UUID:
+    """What is no UUID is no withdrawal either."""
+    if _UUID.fullmatch(withdrawal_id) is None:
+        raise NotFound
+    return UUID(withdrawal_id)
+
+
+WithdrawalId = Annotated[UUID, Depends(_id_in_path)]
+Key = Annotated[
+    str,
+    Header(alias="Idempotency-Key", pattern=VISIBLE_ASCII, description="Makes the call safe to repeat."),
+]
+
+
+@routes.post(
+    "",
+    status_code=201,
+    response_model=WithdrawalBody,
+    responses={
+        201: {"headers": LOCATION | REPLAYED},
+        202: {
+            "model": WithdrawalBody,
+            "description": "Recorded, but the engine did not answer in time; it will go on.",
+            "headers": LOCATION | REPLAYED,
+        },
+        **refused_with(
+            IdempotencyKeyMissing,
+            NotFound,
+            InvalidRequest,
+            NotEligible,
+            IdempotencyKeyReused,
+            IdempotencyKeyInUse,
+            WithdrawalInProgress,
+        ),
+    },
+)
+async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppParts, request: Request) -> JSONResponse:
+    """Apply for a withdrawal; a code is sent to the account's phone."""
+    application = Application(
+        account_id=caller.own_account(form.account_id),
+        applicant=caller.subject,
+        amount=form.amount,
+        card=form.bank_card.card(),
+        idempotency_key=key,
+        body_digest=_digest(form),
+    )
+    taken = await run_in_threadpool(parts.applications.apply, application, now=parts.clock())
+    if isinstance(taken, FirstAnswer):
+        if taken.status == 202:
+            await _drive_again(parts, UUID(taken.body["id"]))
+        return _answer(taken, request, replayed=True)
+    opened = taken.status.is_final or await _open(parts, taken.withdrawal_id)
+    record = await run_in_threadpool(parts.reads.withdrawal, taken.withdrawal_id)
+    answer = _first_answer(record, caller, opened=opened)
+    await run_in_threadpool(parts.applications.remember, application.account_id, key, answer)
+    return _answer(answer, request, replayed=False)
+
+
+@routes.post(
+    "/{withdrawal_id}/verification",
+    responses=refused_with(NotFound, InvalidRequest, NotEligible, WrongCode, CodeExpired, NotPossibleNow),
+)
+async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, parts: AppParts) -> ReceivedBody:
+    """Enter the code; once it is right, the amount is frozen."""
+    _refuse_if_over_for_code(await _own(parts, caller, withdrawal_id))
+    try:
+        await run_in_threadpool(
+            parts.verifications.try_code, withdrawal_id, form.code, by=caller.subject, now=parts.clock()
+        )
+    except WrongCode as wrong:
+        if wrong.attempts_left == 0:
+            # The row says expired already; the run that waits for the code may hear of it early.
+            with suppress(Refusal):
+                await parts.engine.look(withdrawal_id)
+        raise
+    await parts.engine.verify(withdrawal_id)
+    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
+    # Only what was frozen has a window. A bank that refused at once does not make the code wrong.
+    if record.window is None:
+        if record.status is Status.FAILED:
+            raise NotEligible(record.failure)
+        raise NotPossibleNow(status=record.status)
+    return show_received(record, caller)
+
+
+@routes.post(
+    "/{withdrawal_id}/verification/resend",
+    status_code=202,
+    responses=refused_with(NotFound, CodeExpired, NotPossibleNow, TooManyRequests),
+)
+async def resend(caller: Customer, withdrawal_id: WithdrawalId, parts: AppParts) -> WithdrawalBody:
+    """Ask for another code; the tries that are left stay what they are."""
+    _refuse_if_over_for_code(await _own(parts, caller, withdrawal_id))
+    await parts.engine.resend(withdrawal_id)
+    return show_withdrawal(await run_in_threadpool(parts.reads.withdrawal, withdrawal_id), caller)
+
+
+@routes.post("/{withdrawal_id}/cancel", responses=refused_with(NotFound, NotPossibleNow))
+async def cancel(caller: Customer, withdrawal_id: WithdrawalId, parts: AppParts) -> WithdrawalBody:
+    """Cancel it, as long as the bank has not been asked; what was frozen is available again."""
+    refuse_if_final(await _own(parts, caller, withdrawal_id))
+    await parts.engine.cancel(withdrawal_id, caller.subject)
+    return show_withdrawal(await run_in_threadpool(parts.reads.withdrawal, withdrawal_id), caller)
+
+
+@routes.get("/{withdrawal_id}", responses=refused_with(NotFound))
+async def read(caller: Reader, withdrawal_id: WithdrawalId, parts: AppParts) -> WithdrawalBody:
+    """One withdrawal."""
+    return show_withdrawal(await _readable(parts, caller, withdrawal_id), caller)
+
+
+@routes.get("/{withdrawal_id}/events", responses=refused_with(NotFound))
+async def read_events(caller: Reader, withdrawal_id: WithdrawalId, parts: AppParts) -> EventsBody:
+    """What happened to it, when and by whom, oldest first."""
+    await _readable(parts, caller, withdrawal_id)
+    events = await run_in_threadpool(parts.reads.events, withdrawal_id)
+    return EventsBody(items=[show_event(event, caller) for event in events])
+
+
+@routes.get("", responses=refused_with(NotFound, InvalidRequest))
+async def read_record(
+    caller: Reader,
+    parts: AppParts,
+    account_id: Annotated[AccountId | None, Query(description="A customer's own if left out.")] = None,
+    status: Annotated[Status | None, Query()] = None,
+    created_since: Annotated[Moment | None, Query(description="Inclusive.")] = None,
+    created_until: Annotated[Moment | None, Query(description="Exclusive.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> RecordBody:
+    """The Withdrawal Record, newest first."""
+    if not caller.sees_every_account:
+        account_id = caller.own_account(account_id or caller.account_id or "")
+    wanted = RecordFilter(account_id, status, created_since, created_until)
+    after = None if cursor is None else _place(cursor)
+    # One more than asked for tells whether there is a next page.
+    records = await run_in_threadpool(parts.reads.withdrawals, wanted, limit=limit + 1, after=after)
+    page = records[:limit]
+    more = len(records) > limit
+    return RecordBody(
+        items=[show_withdrawal(record, caller) for record in page],
+        next_cursor=cursor_of(Place(page[-1].created_at, page[-1].id)) if more else None,
+    )
+
+
+def refuse_if_final(record: WithdrawalRecord) -> None:
+    """``NotPossibleNow`` for a withdrawal that is over, before a run is started for it again."""
+    if record.status.is_final:
+        raise NotPossibleNow(status=record.status)
+
+
+def _refuse_if_over_for_code(record: WithdrawalRecord) -> None:
+    if record.status is Status.EXPIRED:
+        raise CodeExpired
+    refuse_if_final(record)
+
+
+async def _readable(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
+    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
+    if not caller.may_read(record.account_id):
+        raise NotFound
+    return record
+
+
+async def _own(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
+    """The customer's calls change only their own, whatever else the caller may read."""
+    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
+    caller.own_account(record.account_id)
+    return record
+
+
+async def _open(parts: Parts, withdrawal_id: UUID) -> bool:
+    """True once the run has answered; what it refused is in the row."""
+    try:
+        await parts.engine.open(withdrawal_id)
+    except TemporarilyUnavailable:
+        return False
+    except Refusal:
+        return True
+    return True
+
+
+async def _drive_again(parts: Parts, withdrawal_id: UUID) -> None:
+    """A repeat after a 202 starts the run that may never have been started."""
+    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
+    if not record.status.is_final:
+        await _open(parts, withdrawal_id)
+
+
+def _first_answer(record: WithdrawalRecord, caller: Caller, *, opened: bool) -> FirstAnswer:
+    if record.status is Status.FAILED and record.window is None:
+        return FirstAnswer(422, NotEligible(record.failure).facts())
+    return FirstAnswer(201 if opened else 202, show_withdrawal(record, caller).model_dump(mode="json"))
+
+
+def _answer(answer: FirstAnswer, request: Request, *, replayed: bool) -> JSONResponse:
+    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    if answer.status == 422:
+        return problem_response(NotEligible.from_facts(answer.body), request_id_of(request), headers)
+    headers["Location"] = f"/v1/withdrawals/{answer.body['id']}"
+    return JSONResponse(answer.body, answer.status, headers)
+
+
+def _digest(form: ApplicationForm) -> bytes:
+    """Over what was understood: neither the order of keys nor white space makes another request."""
+    canonical = json.dumps(form.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def _place(cursor: str) -> Place:
+    try:
+        return place_of(cursor)
+    except ValueError as error:
+        raise InvalidRequest([{"code": "invalid", "message": str(error), "field": "cursor"}]) from error
