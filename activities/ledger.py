@@ -54,9 +54,7 @@ class LedgerActivities:
         return self.moves.cancel(withdrawal_id, instruction, now=at)
 
     @activity.defn
-    def decide(
-        self, withdrawal_id: UUID, word: FinanceDecision, instruction: Instruction, at: datetime
-    ) -> Standing:
+    def decide(self, withdrawal_id: UUID, word: FinanceDecision, instruction: Instruction, at: datetime) -> Standing:
         """Records finance's decision and lets the withdrawal go on, or unfreezes."""
         if instruction.door is Door.TEMPORAL and not self.decide_by_signal:
             raise NotPossibleNow(status=self.moves.standing(withdrawal_id).status)
@@ -78,8 +76,6 @@ class LedgerActivities:
         return self.moves.put_under_review(withdrawal_id, now=at)
 
     @activity.defn
-    def resolve(
-        self, withdrawal_id: UUID, word: Resolution, instruction: Instruction, at: datetime
-    ) -> Standing:
+    def resolve(self, withdrawal_id: UUID, word: Resolution, instruction: Instruction, at: datetime) -> Standing:
         """Settles or unfreezes on finance's recorded word."""
         return self.transfers.resolve(withdrawal_id, word.outcome, word.evidence, instruction, now=at)

@@ -26,10 +26,6 @@ class SmsActivities:
     @activity.defn
     async def send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
         """Sends a new code to the account's phone; tried again under one ``send_key``, it counts once."""
-        message = await asyncio.to_thread(
-            self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at
-        )
-        await self.gateway.send(
-            message.phone, code_message(message.code, message.amount_fen, message.card_last4)
-        )
+        message = await asyncio.to_thread(self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at)
+        await self.gateway.send(message.phone, code_message(message.code, message.amount_fen, message.card_last4))
         return await asyncio.to_thread(self.moves.standing, withdrawal_id)

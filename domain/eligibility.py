@@ -50,9 +50,7 @@ class EligibilityRules:
         """Why nothing at all can be withdrawn now, whatever the amount and the card."""
         return list(self._blockers(applicant, month))
 
-    def reasons_against(
-        self, applicant: Applicant, *, amount: int, account_name: str, month: date
-    ) -> list[Reason]:
+    def reasons_against(self, applicant: Applicant, *, amount: int, account_name: str, month: date) -> list[Reason]:
         """Every reason against this application; an empty list means yes."""
         reasons = [] if amount <= self.withdrawable(applicant) else [self._too_much(applicant)]
         reasons += self._blockers(applicant, month)

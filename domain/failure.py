@@ -14,6 +14,8 @@ FOUND_UNPAID = "found_unpaid"
 
 _UNFROZEN = "The frozen amount is back in your account."
 
+_WORDS_OF_THE_BANK = frozenset({"account_closed", "name_mismatch", "card_not_accepted"})
+
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         CODE_EXPIRED: "The verification code was not entered in time. You can apply again.",
@@ -38,8 +40,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
 
 def bank_failure(reason_code: str | None) -> str:
     """Our code for the bank's reason; a word we don't know becomes the plain ``bank_refused``."""
-    code = f"bank_{reason_code}"
-    return code if code in MESSAGES else BANK_REFUSED
+    return f"bank_{reason_code}" if reason_code in _WORDS_OF_THE_BANK else BANK_REFUSED
 
 
 def message_for(code: str) -> str:

@@ -54,9 +54,7 @@ FOLLOWS: Mapping[Status, frozenset[Status]] = MappingProxyType(
 )
 """The one table of which status may follow which."""
 
-OPEN = frozenset(
-    {Status.AWAITING_VERIFICATION, Status.AWAITING_APPROVAL, Status.PROCESSING, Status.UNDER_REVIEW}
-)
+OPEN = frozenset({Status.AWAITING_VERIFICATION, Status.AWAITING_APPROVAL, Status.PROCESSING, Status.UNDER_REVIEW})
 """Not yet over: an account has at most one of these at a time."""
 
 FROZEN = frozenset({Status.AWAITING_APPROVAL, Status.PROCESSING, Status.UNDER_REVIEW})

@@ -75,7 +75,7 @@ _FIXED_HOLIDAYS = (
 
 
 def _surely_works(day: date, feasts_left: dict[str, int]) -> bool:
-    """False wherever an unpublished calendar could make the day free; takes the day off ``feasts_left`` if it may be a feast."""
+    """False wherever an unpublished calendar could make the day free; counts what it takes for a feast."""
     if day.weekday() >= 5:
         return False
     here = (day.month, day.day)

@@ -65,30 +65,22 @@ class Accounts:
                 select(balances.c.account_id).where(balances.c.account_id == account_id).with_for_update()
             )
             statement = insert(accounts).values(account_id=account_id, **values)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=[accounts.c.account_id], set_=values)
-            )
+            connection.execute(statement.on_conflict_do_update(index_elements=[accounts.c.account_id], set_=values))
             connection.execute(insert(balances).values(account_id=account_id).on_conflict_do_nothing())
 
     def top_up(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """Cash in: funding → available. True if booked now, False if the reference was booked before."""
-        return self._book(
-            Kind.TOP_UP, account_id, reference, {Bucket.FUNDING: -amount, Bucket.AVAILABLE: amount}, now
-        )
+        return self._book(Kind.TOP_UP, account_id, reference, {Bucket.FUNDING: -amount, Bucket.AVAILABLE: amount}, now)
 
     def grant_voucher(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """A voucher, at the cost of revenue. It can be used up, and never withdrawn (rule 1)."""
-        return self._book(
-            Kind.VOUCHER, account_id, reference, {Bucket.REVENUE: -amount, Bucket.VOUCHERS: amount}, now
-        )
+        return self._book(Kind.VOUCHER, account_id, reference, {Bucket.REVENUE: -amount, Bucket.VOUCHERS: amount}, now)
 
     def charge(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """Usage: vouchers first, then cash, below zero if need be; what is frozen is never touched."""
         return self._book(Kind.CHARGE, account_id, reference, {Bucket.REVENUE: amount}, now)
 
-    def _book(
-        self, kind: Kind, account_id: str, reference: str, legs: dict[Bucket, int], now: datetime
-    ) -> bool:
+    def _book(self, kind: Kind, account_id: str, reference: str, legs: dict[Bucket, int], now: datetime) -> bool:
         operation_key = f"{account_id}:{kind}:{reference}"
         amount = max(legs.values())
         with self.database.transaction() as connection:

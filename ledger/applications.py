@@ -181,14 +181,10 @@ class Applications:
                 "amount_fen": application.amount,
                 "status": str(Status.AWAITING_VERIFICATION),
                 "month": month_of(now),
-                "account_name": self.keys.encrypt(
-                    card.account_name, column="withdrawals.account_name", row=row_id
-                ),
+                "account_name": self.keys.encrypt(card.account_name, column="withdrawals.account_name", row=row_id),
                 "bank_name": card.bank_name,
                 "branch_name": card.branch_name,
-                "card_number": self.keys.encrypt(
-                    card.card_number, column="withdrawals.card_number", row=row_id
-                ),
+                "card_number": self.keys.encrypt(card.card_number, column="withdrawals.card_number", row=row_id),
                 "card_last4": last_four(card.card_number),
                 "phone": self.keys.encrypt(phone, column="withdrawals.phone", row=row_id),
                 "phone_masked": masked_phone(phone),

@@ -115,6 +115,4 @@ def _move(
     amount: int,
     at: datetime,
 ) -> Entry:
-    return Entry(
-        kind, f"{withdrawal_id}:{kind}", account_id, {source: -amount, target: amount}, at, withdrawal_id
-    )
+    return Entry(kind, f"{withdrawal_id}:{kind}", account_id, {source: -amount, target: amount}, at, withdrawal_id)

@@ -11,7 +11,9 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from chinese_calendar import is_workday
+from chinese_calendar.constants import holidays
+from sqlalchemy import Connection, and_, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.shanghai import day_of
@@ -25,11 +27,18 @@ _DAYS = select(working_calendar.c.day, working_calendar.c.works).where(
     working_calendar.c.day > bindparam("after"), working_calendar.c.day <= bindparam("until")
 )
 
+_MAY_BE_PROVISIONAL = select(withdrawals.c.id).where(
+    or_(
+        withdrawals.c.status == str(Status.AWAITING_VERIFICATION),
+        and_(withdrawals.c.provisional, withdrawals.c.status.in_(sorted(OPEN))),
+    )
+)
+
 
 def read_window(connection: Connection, day_zero: date) -> ArrivalWindow:
     """The arrival window of a phone verified on ``day_zero``, by the calendar as it is loaded now."""
     days = connection.execute(_DAYS, {"after": day_zero, "until": day_zero + LOOK_AHEAD})
-    return WorkingCalendar({day: works for day, works in days}).window_after(day_zero)
+    return WorkingCalendar(dict(days.all())).window_after(day_zero)
 
 
 def published_days() -> dict[date, bool]:
@@ -37,9 +46,6 @@ def published_days() -> dict[date, bool]:
 
     A year in which the package lists no holiday is a year it has no data for, and is left out whole.
     """
-    from chinese_calendar import is_workday
-    from chinese_calendar.constants import holidays
-
     years = sorted({day.year for day in holidays})
     days = {}
     for year in years:
@@ -61,17 +67,17 @@ def load(database: Database, days: dict[date, bool], *, now: datetime) -> int:
             ),
             rows,
         )
-        provisional = connection.execute(
-            select(withdrawals.c.id).where(withdrawals.c.provisional, withdrawals.c.status.in_(sorted(OPEN)))
-        ).scalars()
-        waiting = list(provisional)
+    # Only now, and those that wait for their freeze as well: a freeze under way may have read the calendar
+    # from before. Renewing takes the account's lock, and so finds what that freeze has written.
+    with database.transaction() as connection:
+        waiting = connection.execute(_MAY_BE_PROVISIONAL).scalars().all()
     return sum(_renew(database, withdrawal_id, now) for withdrawal_id in waiting)
 
 
 def _renew(database: Database, withdrawal_id: UUID, now: datetime) -> bool:
     with database.transaction() as connection:
         row = lock_withdrawal(connection, withdrawal_id)
-        if row["verified_at"] is None or not row["provisional"]:
+        if row["status"] not in OPEN or not row["provisional"]:
             return False
         window = read_window(connection, day_of(row["verified_at"]))
         if window == ArrivalWindow(row["earliest"], row["latest"], row["provisional"]):

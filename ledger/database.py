@@ -11,9 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url, te
 from domain.errors import TemporarilyUnavailable
 
 # Limits on everything: a lock held too long or a lost client must not stop the others.
-_SESSION = (
-    "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
-)
+_SESSION = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,7 @@ class Database:
     def snapshot(self) -> Iterator[Connection]:
         """REPEATABLE READ and read only: everything read inside is of one moment."""
         with translated(), self.engine.connect() as connection:
-            reading = connection.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
+            reading = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with reading.begin():
                 yield reading
 

@@ -41,9 +41,7 @@ class KeyRing:
         """``len(key id) ‖ key id ‖ nonce ‖ ciphertext and tag``; ``column`` is ``table.column``."""
         key_id = self.current_field_key.encode()
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = AESGCM(self.field_keys[self.current_field_key]).encrypt(
-            nonce, value.encode(), _bound(column, row)
-        )
+        sealed = AESGCM(self.field_keys[self.current_field_key]).encrypt(nonce, value.encode(), _bound(column, row))
         return bytes([len(key_id)]) + key_id + nonce + sealed
 
     def decrypt(self, value: bytes, *, column: str, row: str) -> str:

@@ -133,7 +133,10 @@ class Moves:
         """Notes that finance is still waited for, where people and metrics look."""
 
         def remind(connection: Connection, row: RowMapping) -> RowMapping:
-            record(connection, row, Happening("finance_reminded", "system", Door.WORKFLOW, now))
+            operation_key = f"{withdrawal_id}:finance_reminded:{now.isoformat()}"
+            if not already_happened(connection, operation_key):
+                happening = Happening("finance_reminded", "system", Door.WORKFLOW, now, {}, operation_key)
+                record(connection, row, happening)
             return row
 
         return self._while((Status.AWAITING_APPROVAL, Status.UNDER_REVIEW), withdrawal_id, remind)
@@ -168,9 +171,7 @@ class Moves:
             month=row["month"],
             but=row["id"],
         )
-        account_name = self.keys.decrypt(
-            row["account_name"], column="withdrawals.account_name", row=str(row["id"])
-        )
+        account_name = self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
         reasons = self.rules.reasons_against(
             applicant, amount=row["amount_fen"], account_name=account_name, month=row["month"]
         )
@@ -205,9 +206,7 @@ class Moves:
         if decision is Decision.REJECT:
             unfreeze_if_frozen(connection, row, now)
             reason = Reason(failure.REJECTED_BY_FINANCE, failure.message_for(failure.REJECTED_BY_FINANCE))
-            return move_on(
-                connection, row, Status.REJECTED, instruction.happening("rejected", now), failure=[reason]
-            )
+            return move_on(connection, row, Status.REJECTED, instruction.happening("rejected", now), failure=[reason])
         given = row["approvals_given"] + 1
         enough = given >= row["approvals_needed"]
         status = Status.PROCESSING if enough else Status.AWAITING_APPROVAL

@@ -163,9 +163,7 @@ class Reads:
             raise NotFound
         return self._record(row)
 
-    def withdrawals(
-        self, wanted: RecordFilter, *, limit: int, after: Place | None = None
-    ) -> list[WithdrawalRecord]:
+    def withdrawals(self, wanted: RecordFilter, *, limit: int, after: Place | None = None) -> list[WithdrawalRecord]:
         """The Withdrawal Record (rule 10), newest first; up to ``limit`` of those after ``after``."""
         query = _filtered(wanted)
         if after is not None:
@@ -181,9 +179,7 @@ class Reads:
         with self.database.transaction() as connection:
             rows = connection.execute(_EVENTS, {"withdrawal_id": withdrawal_id}).mappings().all()
         return [
-            EventRecord(
-                row["kind"], Status(row["status"]), row["actor"], Door(row["door"]), row["at"], row["data"]
-            )
+            EventRecord(row["kind"], Status(row["status"]), row["actor"], Door(row["door"]), row["at"], row["data"])
             for row in rows
         ]
 
@@ -207,9 +203,7 @@ class Reads:
             applicant=row["applicant"],
             amount_fen=row["amount_fen"],
             status=Status(row["status"]),
-            account_name=self.keys.decrypt(
-                row["account_name"], column="withdrawals.account_name", row=str(row["id"])
-            ),
+            account_name=self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"])),
             bank_name=row["bank_name"],
             branch_name=row["branch_name"],
             card_last4=row["card_last4"],

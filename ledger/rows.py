@@ -43,9 +43,7 @@ _LOCK_BY_WITHDRAWAL = (
     select(balances)
     .where(
         balances.c.account_id
-        == select(withdrawals.c.account_id)
-        .where(withdrawals.c.id == bindparam("withdrawal_id"))
-        .scalar_subquery()
+        == select(withdrawals.c.account_id).where(withdrawals.c.id == bindparam("withdrawal_id")).scalar_subquery()
     )
     .with_for_update()
 )
@@ -138,9 +136,7 @@ def already_happened(connection: Connection, operation_key: str | None) -> bool:
     return connection.execute(_ALREADY_HAPPENED, {"operation_key": operation_key}).first() is not None
 
 
-def record(
-    connection: Connection, row: RowMapping, happening: Happening, *, status: Status | None = None
-) -> None:
+def record(connection: Connection, row: RowMapping, happening: Happening, *, status: Status | None = None) -> None:
     """Writes an event; the status beside it is the row's own unless another is given."""
     connection.execute(
         withdrawal_events.insert(),

@@ -155,9 +155,7 @@ postings = Table(
     Column("bucket", Text, CheckConstraint(_one_of("bucket", Bucket), name="bucket"), nullable=False),
     Column("account_id", Text),
     Column("amount_fen", BigInteger, CheckConstraint("amount_fen <> 0", name="not_nothing"), nullable=False),
-    CheckConstraint(
-        f"({_one_of('bucket', CUSTOMER_BUCKETS)}) = (account_id IS NOT NULL)", name="customer_bucket"
-    ),
+    CheckConstraint(f"({_one_of('bucket', CUSTOMER_BUCKETS)}) = (account_id IS NOT NULL)", name="customer_bucket"),
     Index("postings_account_id_idx", "account_id", postgresql_where=text("account_id IS NOT NULL")),
     comment="What a transaction adds to a bucket (negative: takes from it), in fen.",
 )
@@ -168,14 +166,10 @@ withdrawals = Table(
     Column("id", Uuid, primary_key=True),
     Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
     Column("applicant", Text, nullable=False),
-    Column(
-        "amount_fen", BigInteger, CheckConstraint("amount_fen > 0", name="amount_positive"), nullable=False
-    ),
+    Column("amount_fen", BigInteger, CheckConstraint("amount_fen > 0", name="amount_positive"), nullable=False),
     Column("status", Text, CheckConstraint(_one_of("status", Status), name="status"), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
-    Column(
-        "month", Date, CheckConstraint("extract(day from month) = 1", name="month_first_day"), nullable=False
-    ),
+    Column("month", Date, CheckConstraint("extract(day from month) = 1", name="month_first_day"), nullable=False),
     Column("account_name", LargeBinary, nullable=False),
     Column("bank_name", Text, nullable=False),
     Column("branch_name", Text, nullable=False),

@@ -88,16 +88,18 @@ class Transfers:
             row = lock_withdrawal(connection, withdrawal_id)
             transfer = connection.execute(_TRANSFER, {"withdrawal_id": withdrawal_id}).mappings().first()
             if transfer is None:
-                raise InvariantBroken(
-                    f"the bank answers for withdrawal {withdrawal_id}, which we never asked"
-                )
+                raise InvariantBroken(f"the bank answers for withdrawal {withdrawal_id}, which we never asked")
             if answer.amount_fen not in (None, transfer["amount_fen"]):
                 raise InvariantBroken(f"the bank knows withdrawal {withdrawal_id} with another amount")
-            status = Status(row["status"])
-            if answer.state == TransferState(transfer["state"]) and (
-                status.is_final or not answer.is_outcome
-            ):
+            status, known = Status(row["status"]), TransferState(transfer["state"])
+            if answer.state == known and (status.is_final or not answer.is_outcome):
                 return standing_of(row)  # Nothing new.
+            if (status.is_final and not answer.is_outcome) or (status, answer.state) == _OVERTAKEN_BY_RETURN:
+                # Two queries overtook each other: the older state must not replace the outcome.
+                return standing_of(row)
+            if (status, answer.state) in _CONTRADICTIONS:
+                _write_down_contradiction(connection, row, answer, now)
+                return standing_of(row)
             self._note(connection, answer, withdrawal_id, now)
             return standing_of(self._act_on(connection, row, answer, now))
 
@@ -136,9 +138,7 @@ class Transfers:
     def _order(self, row: RowMapping, *, asked_before: bool) -> TransferOrder:
         row_id = str(row["id"])
         card = BankCard(
-            account_name=self.keys.decrypt(
-                row["account_name"], column="withdrawals.account_name", row=row_id
-            ),
+            account_name=self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=row_id),
             bank_name=row["bank_name"],
             branch_name=row["branch_name"],
             card_number=self.keys.decrypt(row["card_number"], column="withdrawals.card_number", row=row_id),
@@ -151,9 +151,7 @@ class Transfers:
             values["bank_ref"] = answer.bank_ref
         connection.execute(_CHANGE.values(**values), {"b_withdrawal_id": withdrawal_id})
 
-    def _act_on(
-        self, connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime
-    ) -> RowMapping:
+    def _act_on(self, connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime) -> RowMapping:
         status, state = Status(row["status"]), answer.state
 
         def said(kind: str) -> Happening:
@@ -172,18 +170,29 @@ class Transfers:
             book.post(connection, book.credit_return(row["account_id"], row["id"], row["amount_fen"], now))
             reason = Reason(failure.RETURNED_BY_BANK, failure.message_for(failure.RETURNED_BY_BANK))
             return move_on(connection, row, Status.RETURNED, said("returned"), failure=[reason])
-        if (status, state) not in _CONSISTENT:
-            record(connection, row, said("bank_contradicts"))
         return row
 
 
-# What the bank may repeat once the money has moved, without saying anything new.
-_CONSISTENT = {
-    (Status.PAID, TransferState.SUCCEEDED),
-    (Status.FAILED, TransferState.FAILED),
-    (Status.RETURNED, TransferState.SUCCEEDED),
-    (Status.RETURNED, TransferState.RETURNED),
+_OVERTAKEN_BY_RETURN = (Status.RETURNED, TransferState.SUCCEEDED)
+
+# What the bank can't mean once the money has moved.
+_CONTRADICTIONS = {
+    (Status.PAID, TransferState.FAILED),
+    (Status.FAILED, TransferState.SUCCEEDED),
+    (Status.FAILED, TransferState.RETURNED),
+    (Status.RETURNED, TransferState.FAILED),
 }
+
+
+def _write_down_contradiction(
+    connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime
+) -> None:
+    """Once for each state, however often it is repeated; the transfer keeps the state the money followed."""
+    operation_key = f"{row['id']}:bank_contradicts:{answer.state}"
+    if not already_happened(connection, operation_key):
+        facts = {"state": str(answer.state), "bank_ref": answer.bank_ref, "reason_code": answer.reason_code}
+        data = {name: fact for name, fact in facts.items() if fact is not None}
+        record(connection, row, Happening("bank_contradicts", "bank", Door.BANK, now, data, operation_key))
 
 
 def _settle(connection: Connection, row: RowMapping, happening: Happening) -> RowMapping:

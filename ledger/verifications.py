@@ -54,6 +54,8 @@ class Verifications:
             verification = self._verification(connection, withdrawal_id)
             if row["status"] != Status.AWAITING_VERIFICATION or row["verified_at"] is not None:
                 raise _over(row)
+            if now >= verification["expires_at"]:
+                raise CodeExpired
             if verification["last_send_key"] != send_key:
                 self._count_send(connection, row, verification, send_key, now)
             self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
@@ -70,9 +72,7 @@ class Verifications:
             row = lock_withdrawal(connection, withdrawal_id)
             verification = self._verification(connection, withdrawal_id)
             mac = verification["code_mac"]
-            right = mac is not None and hmac.compare_digest(
-                mac, self.keys.code_mac(code, bound_to=_bound(row))
-            )
+            right = mac is not None and hmac.compare_digest(mac, self.keys.code_mac(code, bound_to=_bound(row)))
             judged = self._judge(connection, row, verification, right=right, by=by, now=now)
         # Outside the transaction: a wrong try has to be committed before it is refused.
         if isinstance(judged, Refusal):
@@ -120,8 +120,6 @@ class Verifications:
         self, connection: Connection, row: RowMapping, verification: RowMapping, send_key: str, now: datetime
     ) -> None:
         """Tries are not given back by a new code: five guesses are five guesses."""
-        if now >= verification["expires_at"]:
-            raise CodeExpired
         soonest = (verification["sent_at"] or now) + RESEND_AFTER
         if verification["sends"] >= SENDS:
             raise TooManyRequests(retry_after_s=_seconds(verification["expires_at"] - now))
@@ -142,9 +140,7 @@ class Verifications:
         return connection.execute(_VERIFICATION, {"withdrawal_id": withdrawal_id}).mappings().one()
 
     def _change(self, connection: Connection, withdrawal_id: UUID, **values: Any) -> None:
-        connection.execute(
-            update(verifications).where(verifications.c.withdrawal_id == withdrawal_id).values(**values)
-        )
+        connection.execute(update(verifications).where(verifications.c.withdrawal_id == withdrawal_id).values(**values))
 
 
 def _expire(connection: Connection, row: RowMapping, code: str, by: str, now: datetime) -> RowMapping:

@@ -7,9 +7,7 @@ from datetime import timedelta
 from temporalio.common import RetryPolicy
 
 LEDGER_STEP = timedelta(seconds=20)
-LEDGER_RETRIES = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
-)
+LEDGER_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
 """A transaction of ours: milliseconds, or as long as the database is away. It is never given up."""
 
 SEND_CODE = timedelta(seconds=10)

@@ -203,12 +203,10 @@ class WithdrawalWorkflow:
             if answer is not None and answer.is_outcome:
                 await self._record(answer)
         instruction = Instruction(word.resolver, Door.API, self._operation_key("resolve"))
-        await self._refusing(
-            self._step(LedgerActivities.resolve, f"Finance: {word.outcome}", word, instruction)
-        )
+        await self._refusing(self._step(LedgerActivities.resolve, f"Finance: {word.outcome}", word, instruction))
         return self._here
 
-    @open.validator
+    @open.validator  # noqa: A003 - the update above, not the builtin
     def _may_open(self) -> None:
         self._refuse_when_over()
 
@@ -318,9 +316,7 @@ class WithdrawalWorkflow:
                 await self._first_code
 
     async def _cancel(self, actor: str, door: Door, operation_key: str) -> None:
-        await self._step(
-            LedgerActivities.cancel, f"Cancel for {door}", Instruction(actor, door, operation_key)
-        )
+        await self._step(LedgerActivities.cancel, f"Cancel for {door}", Instruction(actor, door, operation_key))
 
     async def _cancel_for_operator(self) -> None:
         """Carries an operator's cancellation out if the bank was not asked yet; else says why not and goes on."""
@@ -351,7 +347,7 @@ class WithdrawalWorkflow:
         patience = max(deadline - workflow.now(), options.SOON)
         try:
             await workflow.wait_condition(woken, timeout=patience, timeout_summary=summary)
-        except asyncio.TimeoutError:  # Raised, not returned: `if not await` would always be true.
+        except TimeoutError:  # Raised, not returned: `if not await` would always be true.
             return False
         except asyncio.CancelledError:
             if workflow.cancellation_reason() is None:
@@ -376,8 +372,7 @@ class WithdrawalWorkflow:
 
     @property
     def _here(self) -> Standing:
-        if self._standing is None:
-            raise ApplicationError("the withdrawal was not read yet", type="not_read", non_retryable=True)
+        assert self._standing is not None, "every road here begins with a step"
         return self._standing
 
     def _learn(self, standing: Standing) -> None:

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("suspended", sa.Boolean(), nullable=False),
         sa.Column("pay_as_you_use", sa.Boolean(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("subject_type IN ('company', 'person')", name=op.f("accounts_subject_type")),
         sa.PrimaryKeyConstraint("account_id", name=op.f("accounts_pkey")),
         comment="Whom an account is registered to; fed by billing.",
     )
@@ -73,9 +74,9 @@ def upgrade() -> None:
         sa.Column("available", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("frozen", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("vouchers", sa.BigInteger(), server_default="0", nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.account_id"], name=op.f("balances_account_id_fkey")
-        ),
+        sa.CheckConstraint("frozen >= 0", name=op.f("balances_frozen_not_negative")),
+        sa.CheckConstraint("vouchers >= 0", name=op.f("balances_vouchers_not_negative")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("balances_account_id_fkey")),
         sa.PrimaryKeyConstraint("account_id", name=op.f("balances_pkey")),
         comment="A customer's buckets in fen. Its row is the lock under which everything of one account happens.",
     )
@@ -103,9 +104,13 @@ def upgrade() -> None:
         sa.Column("failure", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.account_id"], name=op.f("withdrawals_account_id_fkey")
+        sa.CheckConstraint("amount_fen > 0", name=op.f("withdrawals_amount_positive")),
+        sa.CheckConstraint(
+            "status IN ('awaiting_approval', 'awaiting_verification', 'cancelled', 'expired', 'failed', 'paid', 'processing', 'rejected', 'returned', 'under_review')",
+            name=op.f("withdrawals_status"),
         ),
+        sa.CheckConstraint("extract(day from month) = 1", name=op.f("withdrawals_month_first_day")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("withdrawals_account_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("withdrawals_pkey")),
         sa.UniqueConstraint("id", "applicant", name=op.f("withdrawals_id_applicant_key")),
         comment="Every application and where it stands.",
@@ -158,6 +163,8 @@ def upgrade() -> None:
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("door", sa.Text(), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("decision IN ('approve', 'reject')", name=op.f("decisions_decision")),
+        sa.CheckConstraint("door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("decisions_door")),
         sa.CheckConstraint("approver <> applicant", name=op.f("decisions_four_eyes")),
         sa.ForeignKeyConstraint(
             ["withdrawal_id", "applicant"],
@@ -192,6 +199,10 @@ def upgrade() -> None:
         sa.Column("evidence", sa.Text(), nullable=False),
         sa.Column("door", sa.Text(), nullable=False),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("outcome IN ('failed', 'paid')", name=op.f("resolutions_outcome")),
+        sa.CheckConstraint(
+            "door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("resolutions_door")
+        ),
         sa.CheckConstraint("resolver <> applicant", name=op.f("resolutions_four_eyes")),
         sa.ForeignKeyConstraint(
             ["withdrawal_id", "applicant"],
@@ -210,22 +221,20 @@ def upgrade() -> None:
         sa.Column("withdrawal_id", sa.Uuid(), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
+            "kind IN ('charge', 'freeze', 'return', 'settle', 'top_up', 'unfreeze', 'voucher')",
+            name=op.f("transactions_kind"),
+        ),
+        sa.CheckConstraint(
             "(kind IN ('freeze', 'unfreeze', 'settle', 'return')) = (withdrawal_id IS NOT NULL)",
             name=op.f("transactions_withdrawal"),
         ),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.account_id"], name=op.f("transactions_account_id_fkey")
-        ),
-        sa.ForeignKeyConstraint(
-            ["withdrawal_id"], ["withdrawals.id"], name=op.f("transactions_withdrawal_id_fkey")
-        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("transactions_account_id_fkey")),
+        sa.ForeignKeyConstraint(["withdrawal_id"], ["withdrawals.id"], name=op.f("transactions_withdrawal_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("transactions_pkey")),
         sa.UniqueConstraint("operation_key", name=op.f("transactions_operation_key_key")),
         comment="The book: each has two or more postings that sum to zero and is never changed.",
     )
-    op.create_index(
-        op.f("transactions_account_id_id_idx"), "transactions", ["account_id", "id"], unique=False
-    )
+    op.create_index(op.f("transactions_account_id_id_idx"), "transactions", ["account_id", "id"], unique=False)
     op.create_index(
         "transactions_one_end_of_freeze",
         "transactions",
@@ -256,9 +265,11 @@ def upgrade() -> None:
         sa.Column("reason_code", sa.Text(), nullable=True),
         sa.Column("prepared_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["withdrawal_id"], ["withdrawals.id"], name=op.f("transfers_withdrawal_id_fkey")
+        sa.CheckConstraint(
+            "state IN ('accepted', 'failed', 'prepared', 'processing', 'returned', 'succeeded')",
+            name=op.f("transfers_state"),
         ),
+        sa.ForeignKeyConstraint(["withdrawal_id"], ["withdrawals.id"], name=op.f("transfers_withdrawal_id_fkey")),
         sa.PrimaryKeyConstraint("withdrawal_id", name=op.f("transfers_pkey")),
         comment="Committed as prepared before the bank is first asked. The client reference is the withdrawal's id.",
     )
@@ -271,9 +282,9 @@ def upgrade() -> None:
         sa.Column("tries_left", sa.SmallInteger(), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["withdrawal_id"], ["withdrawals.id"], name=op.f("verifications_withdrawal_id_fkey")
-        ),
+        sa.CheckConstraint("sends BETWEEN 0 AND 5", name=op.f("verifications_sends")),
+        sa.CheckConstraint("tries_left >= 0", name=op.f("verifications_tries_left")),
+        sa.ForeignKeyConstraint(["withdrawal_id"], ["withdrawals.id"], name=op.f("verifications_withdrawal_id_fkey")),
         sa.PrimaryKeyConstraint("withdrawal_id", name=op.f("verifications_pkey")),
         comment="The phone code of an application, as a keyed MAC; its tries are counted down here.",
     )
@@ -293,6 +304,9 @@ def upgrade() -> None:
         ),
         sa.Column("operation_key", sa.Text(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("withdrawal_events_door")
+        ),
         sa.ForeignKeyConstraint(
             ["withdrawal_id"], ["withdrawals.id"], name=op.f("withdrawal_events_withdrawal_id_fkey")
         ),
@@ -314,12 +328,15 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Text(), nullable=True),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
+            "bucket IN ('available', 'bank_clearing', 'frozen', 'funding', 'revenue', 'vouchers')",
+            name=op.f("postings_bucket"),
+        ),
+        sa.CheckConstraint("amount_fen <> 0", name=op.f("postings_not_nothing")),
+        sa.CheckConstraint(
             "(bucket IN ('available', 'frozen', 'vouchers')) = (account_id IS NOT NULL)",
             name=op.f("postings_customer_bucket"),
         ),
-        sa.ForeignKeyConstraint(
-            ["transaction_id"], ["transactions.id"], name=op.f("postings_transaction_id_fkey")
-        ),
+        sa.ForeignKeyConstraint(["transaction_id"], ["transactions.id"], name=op.f("postings_transaction_id_fkey")),
         sa.PrimaryKeyConstraint("transaction_id", "line", name=op.f("postings_pkey")),
         comment="What a transaction adds to a bucket (negative: takes from it), in fen.",
     )

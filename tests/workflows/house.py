@@ -67,7 +67,7 @@ class House:
 
     def register(self, **changes: Any) -> None:
         """The account as billing tells it, verified and in good standing unless said otherwise."""
-        facts = {
+        facts: dict[str, Any] = {
             "subject_type": SubjectType.PERSON,
             "subject_name": NAME,
             "verified": True,
@@ -141,7 +141,9 @@ class House:
             if words in str(await self.handle(withdrawal_id).query("__temporal_workflow_metadata")):
                 return
             await asyncio.sleep(0.05)
-        raise AssertionError(f"{words!r} is not in: {await self.handle(withdrawal_id).query('__temporal_workflow_metadata')}")
+        raise AssertionError(
+            f"{words!r} is not in: {await self.handle(withdrawal_id).query('__temporal_workflow_metadata')}"
+        )
 
     async def bank_says(self, withdrawal_id: UUID, state: TransferState, reason: str | None = None) -> None:
         """The bank's outcome, and the notification that prompts us to ask for it."""

@@ -88,9 +88,7 @@ async def test_finance_can_decide_through_temporals_own_door(house: House) -> No
     "word",
     [{}, {"approver": "finance_1"}, {"approver": "finance_1", "decision": "maybe"}, {"decision": "approve"}],
 )
-async def test_a_malformed_decision_by_signal_changes_nothing_and_says_so(
-    house: House, word: dict[str, str]
-) -> None:
+async def test_a_malformed_decision_by_signal_changes_nothing_and_says_so(house: House, word: dict[str, str]) -> None:
     """The run goes on, and its details tell the operator that the signal was refused."""
     async with rich(house).worker():
         withdrawal_id = await house.verified(ONE)
@@ -112,9 +110,7 @@ async def test_a_decision_by_signal_counts_only_where_that_door_is_open(house: H
     assert "approved" not in house.events(withdrawal_id)
 
 
-async def test_finance_is_reminded_while_it_is_waited_for(
-    long_house: House, skipping: WorkflowEnvironment
-) -> None:
+async def test_finance_is_reminded_while_it_is_waited_for(long_house: House, skipping: WorkflowEnvironment) -> None:
     """After 1, 2 and 4 more days: ten days of waiting cost three reminders."""
     house = rich(long_house)
     async with house.worker():

@@ -125,8 +125,8 @@ async def test_a_resolution_against_the_banks_own_book_is_refused(
         await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
         await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
         house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+        word = Resolution("finance_1", Outcome.FAILED, "nothing arrived")
         with skipping.with_time_skipping_disabled(), pytest.raises(WorkflowUpdateFailedError) as failed:
-            word = Resolution("finance_1", Outcome.FAILED, "nothing arrived")
             await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
         refusal = as_refusal(failed.value)
         assert isinstance(refusal, NotPossibleNow)

@@ -121,9 +121,7 @@ async def test_an_operators_cancel_after_the_bank_was_asked_moves_nothing(house:
     assert house.bank.submissions == [withdrawal_id]
 
 
-async def test_an_operators_cancel_under_review_moves_nothing(
-    long_house: House, skipping: WorkflowEnvironment
-) -> None:
+async def test_an_operators_cancel_under_review_moves_nothing(long_house: House, skipping: WorkflowEnvironment) -> None:
     """The bank was asked: the money stays frozen until somebody knows."""
     house = long_house
     async with house.worker():
