@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ import uvloop
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
@@ -55,6 +56,7 @@ def build_worker(
     bank: BankActivities,
     sms: SmsActivities,
     threads: ThreadPoolExecutor,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
     """A worker for everything of ours on one task queue."""
     return Worker(
@@ -78,7 +80,7 @@ def build_worker(
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
-        interceptors=[RefusalInterceptor()],
+        interceptors=[RefusalInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -92,16 +94,12 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    database = Database.connect(
-        settings.database_url.get_secret_value(), pool_size=settings.database_pool_size
-    )
+    database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     keys, rules = settings.key_ring(), settings.rules()
     moves = Moves(database, keys, rules)
     verifications = Verifications(database, keys)
     transfers = Transfers(database, keys)
-    client = await Client.connect(
-        **ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter
-    )
+    client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,

@@ -121,7 +121,7 @@ class Applications:
         row = connection.execute(_KEY, name).mappings().first()
         if row is None:
             return None
-        if not hmac.compare_digest(row["body_digest"], application.body_digest):
+        if not hmac.compare_digest(row["body_digest"], self.keys.body_mac(application.body_digest)):
             raise IdempotencyKeyReused
         if row["answer_status"] is not None:
             body = self.keys.decrypt(
@@ -202,7 +202,7 @@ class Applications:
             {
                 "account_id": application.account_id,
                 "key": application.idempotency_key,
-                "body_digest": application.body_digest,
+                "body_digest": self.keys.body_mac(application.body_digest),
                 "withdrawal_id": withdrawal_id,
                 "claimed_until": now + CLAIM,
                 "created_at": now,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import CancelledError
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.refusals import as_refusal
-from domain.errors import NotPossibleNow
-from domain.withdrawal import Status, TransferState, workflow_id
+from domain.errors import NotPossibleNow, Refusal
+from domain.withdrawal import Decision, FinanceDecision, Status, TransferState, workflow_id
 from tests.workflows.house import House, now, until
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -158,3 +164,66 @@ async def test_the_customer_cannot_cancel_once_the_bank_was_asked(house: House, 
         assert isinstance(refusal, NotPossibleNow)
         assert refusal.status == "processing"
     assert house.account.frozen == 500_00
+
+
+@dataclass
+class CancelDuring(Interceptor):
+    """Asks for the run's cancellation, twice, while one of its steps is under way."""
+
+    client: Client
+    step: str
+    hit: bool = False
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _CancellingActivity(next, self)
+
+
+class _CancellingActivity(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, during: CancelDuring) -> None:
+        super().__init__(following)
+        self._during = during
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        info = activity.info()
+        if info.activity_type == self._during.step and not self._during.hit:
+            self._during.hit = True
+            assert info.workflow_id is not None
+            handle = self._during.client.get_workflow_handle(info.workflow_id)
+            await handle.cancel()
+            await handle.cancel()
+        return await super().execute_activity(input)
+
+
+@pytest.mark.parametrize(
+    ("step", "end"),
+    [
+        ("check_eligibility", Status.CANCELLED),
+        ("send_code", Status.CANCELLED),
+        ("freeze", Status.CANCELLED),
+        ("decide", Status.PAID),
+        ("ask_bank", Status.PAID),
+        ("record_answer", Status.PAID),
+    ],
+)
+async def test_a_cancel_while_any_step_is_under_way_leaves_whole_money(house: House, step: str, end: Status) -> None:
+    """The step is finished, then the request is answered: either nothing is frozen, or the bank's answer ends it."""
+    house.accounts.top_up(house.account_id, "rich", 1_000_000_00, now=now())
+    during = CancelDuring(house.client, step)
+    async with house.worker(during):
+        withdrawal_id = house.apply(LARGE)
+        with suppress(WorkflowUpdateFailedError, RPCError, Refusal):
+            await house.update(WithdrawalWorkflow.open, withdrawal_id)
+            house.enter_code(withdrawal_id)
+            await house.update(WithdrawalWorkflow.verify, withdrawal_id)
+            word = FinanceDecision("finance_1", Decision.APPROVE)
+            await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+            await house.asked(withdrawal_id)
+            await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        with suppress(WorkflowFailureError):
+            await house.handle(withdrawal_id).result()
+    assert during.hit
+    assert house.status(withdrawal_id) is end
+    assert house.account.frozen == 0
+    left = 1_001_000_00 - (LARGE if end is Status.PAID else 0)
+    assert house.account.cash_balance == left
+    assert house.bank.submissions == ([withdrawal_id] if end is Status.PAID else [])
