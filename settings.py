@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     """Yuan; the limits of product.md."""
     decide_by_signal: bool = True
     """Whether finance may decide through Temporal's own door."""
+    sweep_every_s: float = 60.0
+    """How often the sweep looks for what a notification missed or a lost run left behind, in seconds."""
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
     """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
     database_pool_size: int = 16

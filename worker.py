@@ -11,24 +11,37 @@ from datetime import timedelta
 import httpx
 import structlog
 import uvloop
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
 from activities.ledger import LedgerActivities
+from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
 from activities.sms import SmsActivities
 from bank.client import HttpBank
 from ledger.database import Database
 from ledger.moves import Moves
+from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
@@ -36,6 +49,7 @@ ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
 SMS_TIMEOUT = httpx.Timeout(5, connect=2)
+SCHEDULE_ID = "reconciliation"
 GRACE = timedelta(seconds=20)
 """How long activities under way may take to finish after SIGTERM."""
 
@@ -55,6 +69,7 @@ def build_worker(
     ledger: LedgerActivities,
     bank: BankActivities,
     sms: SmsActivities,
+    reconciliation: ReconciliationActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
@@ -62,7 +77,7 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[WithdrawalWorkflow, BankReturnWorkflow],
+        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow],
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,
@@ -77,6 +92,9 @@ def build_worker(
             bank.ask_bank,
             bank.query_bank,
             sms.send_code,
+            reconciliation.pull_changes,
+            reconciliation.restart_lost_runs,
+            reconciliation.check_invariants,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
@@ -86,6 +104,28 @@ def build_worker(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
+
+
+async def keep_schedule(client: Client, task_queue: str, *, every: timedelta) -> None:
+    """Makes sure that the sweep is scheduled, now and after a Temporal that was replaced by an empty one."""
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            ReconciliationWorkflow.run,
+            id="reconciliation",
+            task_queue=task_queue,
+            static_summary="Prompt, restart, look over",
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+    while True:
+        try:
+            await client.create_schedule(SCHEDULE_ID, schedule)
+        except ScheduleAlreadyRunningError:
+            pass
+        except RPCError as away:
+            structlog.get_logger().warning("worker.schedule_not_checked", status=away.status.name)
+        await asyncio.sleep(every.total_seconds())
 
 
 async def run(settings: Settings) -> None:
@@ -104,19 +144,24 @@ async def run(settings: Settings) -> None:
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
     ):
+        bank = HttpBank(bank_http)
         with ThreadPoolExecutor(settings.database_pool_size) as threads:
             worker = build_worker(
                 client,
                 settings.task_queue,
                 ledger=LedgerActivities(moves, verifications, transfers, settings.decide_by_signal),
-                bank=BankActivities(HttpBank(bank_http), transfers),
+                bank=BankActivities(bank, transfers),
                 sms=SmsActivities(HttpSmsGateway(sms_http), verifications, moves),
+                reconciliation=ReconciliationActivities(client, settings.task_queue, bank, Sweeps(database), database),
                 threads=threads,
             )
+            sweeps = timedelta(seconds=settings.sweep_every_s)
             async with worker:
+                keeping = asyncio.create_task(keep_schedule(client, settings.task_queue, every=sweeps))
                 log.info("worker.started", task_queue=settings.task_queue)
                 await stop.wait()
                 log.info("worker.stopping")
+                keeping.cancel()
     database.close()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +14,9 @@ from temporalio import activity
 from bank.client import Bank
 from domain.withdrawal import BankAnswer
 from ledger.transfers import Transfers
+
+BEAT_S = 1.0
+"""Far below the time-out of a heartbeat: one that is late must not make a living worker look dead."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,31 @@ class BankActivities:
         order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
         if order is None:
             return None
-        if order.asked_before:
-            known = await self.bank.query(withdrawal_id)
-            if known is not None:
-                return known
-        return await self.bank.submit(withdrawal_id, order.amount_fen, order.card)
+        async with _beating():
+            if order.asked_before:
+                known = await self.bank.query(withdrawal_id)
+                if known is not None:
+                    return known
+            return await self.bank.submit(withdrawal_id, order.amount_fen, order.card)
 
     @activity.defn
     async def query_bank(self, withdrawal_id: UUID) -> BankAnswer | None:
         """What the bank says of a transfer now, without submitting anything; None if it doesn't know it."""
-        return await self.bank.query(withdrawal_id)
+        async with _beating():
+            return await self.bank.query(withdrawal_id)
+
+
+@asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    """Tells Temporal that this worker lives: so a killed one is taken over in seconds, not after the whole time-out."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(BEAT_S)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

@@ -26,8 +26,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.refusals import as_refusal
 from domain.errors import TemporarilyUnavailable
-from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, workflow_id
-from workflows.bank_return import BankReturnInput, BankReturnWorkflow, bank_return_workflow_id
+from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, return_workflow_id, workflow_id
+from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
 POLLED_WITHIN = timedelta(seconds=90)
@@ -127,7 +127,7 @@ class TemporalEngine:
                 await self.client.start_workflow(
                     BankReturnWorkflow.run,
                     BankReturnInput(withdrawal_id),
-                    id=bank_return_workflow_id(withdrawal_id),
+                    id=return_workflow_id(withdrawal_id),
                     task_queue=self.task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     static_summary="Ask the bank whether a paid withdrawal came back",

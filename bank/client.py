@@ -25,6 +25,14 @@ class BankInDoubt(Exception):
     """
 
 
+@dataclass(frozen=True)
+class Changes:
+    """Which references changed at the bank since a cursor, and the cursor to go on from."""
+
+    client_refs: tuple[str, ...]
+    next_cursor: str
+
+
 class Bank(Protocol):
     """What we ask of a bank."""
 
@@ -34,6 +42,10 @@ class Bank(Protocol):
 
     async def query(self, client_ref: UUID) -> BankAnswer | None:
         """What became of a reference; None if the bank does not know it. ``BankInDoubt`` without an answer."""
+        ...
+
+    async def changes(self, cursor: str) -> Changes:
+        """One page of what changed since; the empty cursor is the beginning. ``BankInDoubt`` without an answer."""
         ...
 
 
@@ -64,6 +76,18 @@ class HttpBank:
         if response.status_code != HTTPStatus.OK:
             raise BankInDoubt(f"the bank answered a query with {response.status_code}")
         return _answer(response)
+
+    async def changes(self, cursor: str) -> Changes:
+        response = await self._call("GET", "/transfers", params={"updated_since": cursor})
+        if response.status_code != HTTPStatus.OK:
+            raise BankInDoubt(f"the bank answered a look at its changes with {response.status_code}")
+        try:
+            content = response.json()
+            # One transfer may have changed several times in a page: one look is enough.
+            refs = dict.fromkeys(str(item["client_ref"]) for item in content["items"])
+            return Changes(tuple(refs), str(content["next_cursor"]))
+        except (ValueError, KeyError, TypeError):
+            raise BankInDoubt("the bank answered in words we don't know") from None
 
     async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:

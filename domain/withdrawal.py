@@ -127,9 +127,22 @@ class Standing:
     failure_code: str | None = None
 
 
+WORKFLOW_TYPE = "WithdrawalWorkflow"
+"""The name under which operators find the runs."""
+
+
 def workflow_id(withdrawal_id: UUID) -> str:
     """The id of the run in Temporal: ``withdrawal-{id}``."""
     return f"withdrawal-{withdrawal_id}"
+
+
+RETURN_WORKFLOW_TYPE = "BankReturnWorkflow"
+"""The name of the runs that ask whether a payment came back."""
+
+
+def return_workflow_id(withdrawal_id: UUID) -> str:
+    """``bank-return-{id}``: one look at a time for each withdrawal."""
+    return f"bank-return-{withdrawal_id}"
 
 
 class Outcome(StrEnum):

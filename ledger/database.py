@@ -34,6 +34,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=5,
                 pool_pre_ping=True,
+                hide_parameters=True,  # An error that lands in a log quotes no one's data.
                 connect_args={"connect_timeout": 5, "options": _SESSION, "application_name": "withdrawals"},
             )
         )

@@ -201,7 +201,7 @@ withdrawals = Table(
     ),
     Index("withdrawals_record_idx", "account_id", text("created_at DESC"), text("id DESC")),
     Index("withdrawals_newest_idx", text("created_at DESC"), text("id DESC")),
-    Index("withdrawals_unfinished_idx", "status", postgresql_where=text(_one_of("status", OPEN))),
+    Index("withdrawals_unfinished_idx", "id", postgresql_where=text(_one_of("status", OPEN))),
     comment="Every application and where it stands.",
 )
 
@@ -290,6 +290,15 @@ idempotency_keys = Table(
     Column("answer_body", LargeBinary),
     _moment("created_at"),
     comment="Written in the transaction of the application it protects; the first answer follows, encrypted.",
+)
+
+bank_cursor = Table(
+    "bank_cursor",
+    metadata,
+    Column("singleton", Boolean, CheckConstraint("singleton", name="one_row"), primary_key=True, server_default="true"),
+    Column("cursor", Text, nullable=False),
+    _moment("moved_at"),
+    comment="Up to where the bank's changes were read and everyone concerned was prompted.",
 )
 
 working_calendar = Table(

@@ -184,9 +184,7 @@ _CONTRADICTIONS = {
 }
 
 
-def _write_down_contradiction(
-    connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime
-) -> None:
+def _write_down_contradiction(connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime) -> None:
     """Once for each state, however often it is repeated; the transfer keeps the state the money followed."""
     operation_key = f"{row['id']}:bank_contradicts:{answer.state}"
     if not already_happened(connection, operation_key):

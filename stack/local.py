@@ -60,6 +60,19 @@ class LocalStack:
         for process in (self.postgres.process, self.temporal.process, self.sandbox, self.worker, self.api):
             process.require_running()
 
+    def wait_until_ready(self) -> None:
+        """Returns once `/readyz` answers 200; raises ProcessFailed for whoever has ended, or takes too long.
+
+        The sandbox has no say in /readyz; without it no token is verified.
+        """
+        self.sandbox.wait_until(lambda: answers(f"{self.sandbox_url}/healthz"), seconds=_START_SECONDS)
+
+        def everything_works() -> bool:
+            self.require_running()
+            return answers(f"{self.api_url}/readyz")
+
+        self.api.wait_until(everything_works, seconds=_START_SECONDS)
+
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
         """One more worker beside the stack's own, until the block is left."""
         return _running("another worker", ["worker.py"], self.state.log("another-worker"), self.environment)
@@ -105,7 +118,7 @@ def running_stack(
             for room, (name, command) in commands.items()
         }
         stack = LocalStack(state, ports, postgres, temporal, **rooms, environment=environment)
-        _wait_until_ready(stack)
+        stack.wait_until_ready()
         yield stack
 
 
@@ -131,6 +144,7 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
         "WITHDRAWALS_BANK_URL": sandbox,
         "WITHDRAWALS_SMS_URL": sandbox,
         "WITHDRAWALS_BANK_WEBHOOK_SECRETS": state.webhook_secret(),
+        "WITHDRAWALS_SWEEP_EVERY_S": "15",
         # The card of the API's own example is made up, and its check digit is wrong.
         "WITHDRAWALS_TEST_CARDS": "6230580000000000018",
         "WITHDRAWALS_JWT_ISSUER": sandbox,
@@ -151,7 +165,8 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
 
 def _uvicorn(factory: str, port: int) -> list[str]:
     return [
-        *("-m", "uvicorn", "--factory", factory, "--host", HOST, "--port", str(port)),
+        # The API writes a line of its own for each request; uvicorn's would have account ids in it.
+        *("-m", "uvicorn", "--factory", factory, "--no-access-log", "--host", HOST, "--port", str(port)),
         f"--timeout-graceful-shutdown={_CALL_SECONDS}",
     ]
 
@@ -172,14 +187,3 @@ def _finish(name: str, arguments: list[str], log: Path, environment: dict[str, s
 def _start(name: str, arguments: list[str], log: Path, environment: dict[str, str]) -> Process:
     command = [sys.executable, *arguments]
     return Process.start(name, command, log=log, environment=environment, directory=ROOT)
-
-
-def _wait_until_ready(stack: LocalStack) -> None:
-    """The sandbox has no say in /readyz; without it no token is verified."""
-    stack.sandbox.wait_until(lambda: answers(f"{stack.sandbox_url}/healthz"), seconds=_START_SECONDS)
-
-    def everything_works() -> bool:
-        stack.require_running()
-        return answers(f"{stack.api_url}/readyz")
-
-    stack.api.wait_until(everything_works, seconds=_START_SECONDS)

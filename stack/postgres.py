@@ -87,9 +87,10 @@ class Logins:
 class Postgres:
     """A running server with the database and its two roles."""
 
-    def __init__(self, process: Process, logins: Logins) -> None:
+    def __init__(self, process: Process, logins: Logins, data: Path) -> None:
         self.process = process
         self.logins = logins
+        self._data = data
 
     @classmethod
     @contextlib.contextmanager
@@ -110,9 +111,7 @@ class Postgres:
         privileges = _prepare(directory)
         logins = Logins.stored(directory, port)
         data = _cluster(directory, logins.passwords[SUPERUSER], privileges, log, durable=durable)
-        # Nobody runs on the data now, so a lock file is a crash's; its process id may be somebody else's
-        # today, and then PostgreSQL would refuse to start.
-        (data / "postmaster.pid").unlink(missing_ok=True)
+        _drop_lock_of_the_dead(data)
         settings = _SETTINGS | {"port": str(logins.port)} | ({} if durable else _SETTINGS_NOT_DURABLE)
         process = Process.start(
             "PostgreSQL",
@@ -128,7 +127,7 @@ class Postgres:
             # Immediate shutdown: what a crash is to it, and it takes its children along.
             signal_on_parent_death=signal.SIGQUIT,
         )
-        server = cls(process, logins)
+        server = cls(process, logins, data)
         try:
             process.wait_until(server._answers, seconds=_START_SECONDS)
             server._create_roles_and_database()
@@ -156,6 +155,14 @@ class Postgres:
     def stop(self) -> None:
         """Fast shutdown, immediate shutdown, SIGKILL: each if the one before did not do within its time."""
         self.process.stop((signal.SIGINT, _FAST_SHUTDOWN_SECONDS), (signal.SIGQUIT, _IMMEDIATE_SHUTDOWN_SECONDS))
+
+    def start_again(self) -> None:
+        """The same server on the same data, after a crash too; returns once it answers. Raises ProcessFailed."""
+        self.process.kill()
+        _wait_until_unused(self._data)
+        _drop_lock_of_the_dead(self._data)
+        self.process.start_again()
+        self.process.wait_until(self._answers, seconds=_START_SECONDS)
 
     def _answers(self) -> bool:
         try:
@@ -256,6 +263,12 @@ def _wait_until_unused(data: Path) -> None:
         if time.monotonic() > deadline:
             raise DirectoryInUse(data, pids)
         time.sleep(0.05)
+
+
+def _drop_lock_of_the_dead(data: Path) -> None:
+    # Nobody runs on the data now, so a lock file is a crash's; its process id may be somebody else's
+    # today, and then PostgreSQL would refuse to start.
+    (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _processes_in(data: Path) -> list[int]:

@@ -31,10 +31,11 @@ class Process:
     terminal's Ctrl-C away from it, so that the stack can be stopped in order.
     """
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, spawn: Callable[[], subprocess.Popen[bytes]], log: Path) -> None:
         self.name = name
         self.log = log
-        self._popen = popen
+        self._spawn = spawn
+        self._popen = spawn()
 
     @classmethod
     def start(
@@ -53,17 +54,29 @@ class Process:
         # setpriv and not preexec_fn: the kernel forgets the parent-death signal when the user changes, so
         # whoever changes the user has to ask for it afterwards.
         full = ["setpriv", f"--pdeathsig={death}", *privileges, "--", *(str(part) for part in command)]
-        with _appending(log) as output:
-            popen = subprocess.Popen(
-                full,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=directory,
-                env=dict(environment) if environment is not None else None,
-                start_new_session=True,
-            )
-        return cls(name, popen, log)
+
+        def spawn() -> subprocess.Popen[bytes]:
+            with _appending(log) as output:
+                return subprocess.Popen(
+                    full,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=directory,
+                    env=dict(environment) if environment is not None else None,
+                    start_new_session=True,
+                )
+
+        return cls(name, spawn, log)
+
+    def kill(self) -> None:
+        """SIGKILL, which leaves it no time to finish anything; returns once it has ended."""
+        self.stop((signal.SIGKILL, 10.0))
+
+    def start_again(self) -> None:
+        """Runs the same command anew, killing what still runs of the one before."""
+        self.kill()
+        self._popen = self._spawn()
 
     @property
     def pid(self) -> int:
@@ -93,7 +106,7 @@ class Process:
         try:
             code = self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.stop((signal.SIGKILL, 5))
+            self.kill()
             raise ProcessFailed(self.name, f"did not end within {seconds:.0f} s", self.log) from None
         if code != 0:
             raise ProcessFailed(self.name, f"ended with exit code {code}", self.log)

@@ -10,7 +10,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.bank import BankActivities
     from activities.ledger import LedgerActivities
-    from domain.withdrawal import Status
+    from domain.withdrawal import RETURN_WORKFLOW_TYPE, Status
     from workflows import options
 
 
@@ -21,7 +21,7 @@ class BankReturnInput:
     withdrawal_id: UUID
 
 
-@workflow.defn(name="BankReturnWorkflow")
+@workflow.defn(name=RETURN_WORKFLOW_TYPE)
 class BankReturnWorkflow:
     """Asks the bank whether a paid transfer came back, and credits it exactly once if it did."""
 
@@ -33,6 +33,7 @@ class BankReturnWorkflow:
             input.withdrawal_id,
             summary="Did the money come back?",
             start_to_close_timeout=options.ASK_BANK,
+            heartbeat_timeout=options.BANK_HEARTBEAT,
             schedule_to_close_timeout=options.ASK_FOR_RETURN,
             retry_policy=options.ASK_BANK_RETRIES,
         )
@@ -46,8 +47,3 @@ class BankReturnWorkflow:
             retry_policy=options.LEDGER_RETRIES,
         )
         return standing.status
-
-
-def bank_return_workflow_id(withdrawal_id: UUID) -> str:
-    """``bank-return-{id}``: one look at a time for each withdrawal."""
-    return f"bank-return-{withdrawal_id}"

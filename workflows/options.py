@@ -19,6 +19,8 @@ ASK_BANK = timedelta(minutes=1)
 ASK_BANK_AT_LEAST = timedelta(minutes=10)
 ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 """Asked again until it answers or the window ends, and for ten minutes at least."""
+BANK_HEARTBEAT = timedelta(seconds=10)
+"""A worker that is silent for longer counts as dead, and another one asks the bank."""
 
 CHECK_BANK = timedelta(seconds=2)
 CHECK_BANK_ONCE = RetryPolicy(maximum_attempts=1)
@@ -32,3 +34,7 @@ FINANCE_REMINDERS = (timedelta(days=1), timedelta(days=2), timedelta(days=4), ti
 
 SOON = timedelta(seconds=1)
 """The shortest timer: a deadline that has just passed is looked at once more, not in a loop."""
+
+SWEEP_STEP = timedelta(minutes=5)
+SWEEP_RETRIES = RetryPolicy(maximum_attempts=2)
+"""The schedule is the retry: the next sweep does what this one could not."""

@@ -29,7 +29,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.sms import SmsActivities
     from domain.errors import CodeExpired, NotPossibleNow
     from domain.shanghai import end_of
-    from domain.withdrawal import BankAnswer, Decision, Door, FinanceDecision, Resolution, Standing, Status
+    from domain.withdrawal import (
+        WORKFLOW_TYPE,
+        BankAnswer,
+        Decision,
+        Door,
+        FinanceDecision,
+        Resolution,
+        Standing,
+        Status,
+    )
     from ledger.moves import Instruction
     from workflows import options
     from workflows.details import describe
@@ -42,7 +51,7 @@ class WithdrawalInput:
     withdrawal_id: UUID
 
 
-@workflow.defn(name="WithdrawalWorkflow")
+@workflow.defn(name=WORKFLOW_TYPE)
 class WithdrawalWorkflow:
     """From application to paid, or from any failure back to whole money."""
 
@@ -275,6 +284,7 @@ class WithdrawalWorkflow:
                 args=[self._id, workflow.now()],
                 summary="Ask the bank",
                 start_to_close_timeout=options.ASK_BANK,
+                heartbeat_timeout=options.BANK_HEARTBEAT,
                 schedule_to_close_timeout=patience,
                 retry_policy=options.ASK_BANK_RETRIES,
             )

@@ -200,9 +200,7 @@ def upgrade() -> None:
         sa.Column("door", sa.Text(), nullable=False),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("outcome IN ('failed', 'paid')", name=op.f("resolutions_outcome")),
-        sa.CheckConstraint(
-            "door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("resolutions_door")
-        ),
+        sa.CheckConstraint("door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("resolutions_door")),
         sa.CheckConstraint("resolver <> applicant", name=op.f("resolutions_four_eyes")),
         sa.ForeignKeyConstraint(
             ["withdrawal_id", "applicant"],
@@ -304,9 +302,7 @@ def upgrade() -> None:
         ),
         sa.Column("operation_key", sa.Text(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("withdrawal_events_door")
-        ),
+        sa.CheckConstraint("door IN ('api', 'bank', 'temporal', 'workflow')", name=op.f("withdrawal_events_door")),
         sa.ForeignKeyConstraint(
             ["withdrawal_id"], ["withdrawals.id"], name=op.f("withdrawal_events_withdrawal_id_fkey")
         ),

@@ -11,7 +11,7 @@ import pytest
 from api.app import build_app
 from api.openapi import document, main
 from tests.api.console import Console, Json
-from tests.api.test_bad_input import EVERY_CALL, ID
+from tests.api.test_bad_input_caller import EVERY_CALL, ID
 
 DOCUMENT: Json = build_app().openapi()
 

@@ -125,7 +125,7 @@ def test_rule_4_nobody_is_told_to_stop_products_they_do_not_use() -> None:
     assert "stop" not in reason.message
 
 
-@given(st.integers(-10**15, 10**15), st.integers(1, 10**15), st.booleans(), st.integers(0, 10**6))
+@given(st.integers(-(10**15), 10**15), st.integers(1, 10**15), st.booleans(), st.integers(0, 10**6))
 def test_rule_4_holds_for_every_amount(available: int, amount: int, in_use: bool, reserve: int) -> None:
     """An amount is within the rules exactly if what stays behind is at least the reserve."""
     rules = EligibilityRules(reserve=reserve)

@@ -67,9 +67,7 @@ def test_a_refusal_with_nothing_given_has_nothing_to_hide() -> None:
 
 def _codes_of_the_rules() -> set[str]:
     hopeless = Applicant("a", SubjectType.PERSON, "张三", False, False, True, True, -1, True)
-    reasons = EligibilityRules().reasons_against(
-        hopeless, amount=1, account_name="李四", month=date(2026, 1, 1)
-    )
+    reasons = EligibilityRules().reasons_against(hopeless, amount=1, account_name="李四", month=date(2026, 1, 1))
     return {reason.code for reason in reasons}
 
 

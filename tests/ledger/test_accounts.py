@@ -41,9 +41,7 @@ def test_a_voucher_is_at_the_cost_of_revenue(ledger: Ledger, stories: Stories) -
         (150_01, Balances(-1, 0, 0)),
     ],
 )
-def test_usage_takes_vouchers_first_then_cash(
-    ledger: Ledger, stories: Stories, charged: int, left: Balances
-) -> None:
+def test_usage_takes_vouchers_first_then_cash(ledger: Ledger, stories: Stories, charged: int, left: Balances) -> None:
     """Vouchers are used up before cash, and cash may go below zero."""
     account_id = stories.open_account(cash=100_00, vouchers=50_00)
     assert ledger.accounts.charge(account_id, "U-1", charged, now=stories.now)

@@ -96,7 +96,7 @@ def test_after_a_rotation_old_rows_are_still_read(ledger: Ledger) -> None:
     assert order is not None
     assert order.card.account_name == "张三"
     assert rotated.reads.withdrawal(withdrawal_id).account_name == "张三"
-    account_id = order and rotated.reads.withdrawal(withdrawal_id).account_id
+    account_id = rotated.reads.withdrawal(withdrawal_id).account_id
     before.register(account_id)
     rotated.accounts.register(before.registration(account_id), now=before.now)
     with ledger.database.transaction() as connection:

@@ -38,8 +38,8 @@ _OUT = "money moved out only on the bank's yes or finance's word"
 _PLANTS: dict[str, Plant] = {
     _TWO: Plant(
         (Status.AWAITING_VERIFICATION,),
-        ("INSERT INTO transactions (operation_key, kind, account_id, occurred_at) "
-         "VALUES ('planted', 'top_up', 'acct_1', now())",),
+        (("INSERT INTO transactions (operation_key, kind, account_id, occurred_at) "
+         "VALUES ('planted', 'top_up', 'acct_1', now())"),),
     ),
     _ALL: Plant(
         (Status.AWAITING_VERIFICATION,),
@@ -54,17 +54,17 @@ _PLANTS: dict[str, Plant] = {
     _FROZEN: Plant(
         (Status.PROCESSING,),
         ("UPDATE balances SET frozen = frozen - 1, available = available + 1",
-         "UPDATE postings SET amount_fen = amount_fen - sign(amount_fen) WHERE bucket = 'frozen' "
-         "OR bucket = 'available' AND amount_fen < 0"),
+         ("UPDATE postings SET amount_fen = amount_fen - sign(amount_fen) WHERE bucket = 'frozen' "
+         "OR bucket = 'available' AND amount_fen < 0")),
         (_AMOUNT, _TRANSFER),
     ),
     "a freeze ends at most once": Plant(
         (Status.PAID,),
         ("DROP INDEX transactions_one_end_of_freeze",
-         "INSERT INTO transactions (operation_key, kind, account_id, withdrawal_id, occurred_at) "
-         "SELECT 'planted', 'unfreeze', account_id, id, now() FROM withdrawals",
-         "INSERT INTO postings SELECT max(id), 1, 'frozen', 'acct_1', -50000 FROM transactions "
-         "UNION ALL SELECT max(id), 2, 'available', 'acct_1', 50000 FROM transactions",
+         ("INSERT INTO transactions (operation_key, kind, account_id, withdrawal_id, occurred_at) "
+         "SELECT 'planted', 'unfreeze', account_id, id, now() FROM withdrawals"),
+         ("INSERT INTO postings SELECT max(id), 1, 'frozen', 'acct_1', -50000 FROM transactions "
+         "UNION ALL SELECT max(id), 2, 'available', 'acct_1', 50000 FROM transactions"),
          "ALTER TABLE balances DROP CONSTRAINT balances_frozen_not_negative",
          "UPDATE balances SET frozen = frozen - 50000, available = available + 50000"),
         (_AGREE, _FROZEN, "money the bank was asked for is unfrozen only on its no or finance's word"),
@@ -88,8 +88,8 @@ _PLANTS: dict[str, Plant] = {
          "UPDATE withdrawals SET account_id = 'acct_1'",
          "UPDATE transactions SET account_id = 'acct_1'",
          "UPDATE postings SET account_id = 'acct_1' WHERE account_id IS NOT NULL",
-         "UPDATE balances SET available = available + CASE account_id WHEN 'acct_1' THEN 1 ELSE -1 END * "
-         "(SELECT available FROM balances WHERE account_id <> 'acct_1')"),
+         ("UPDATE balances SET available = available + CASE account_id WHEN 'acct_1' THEN 1 ELSE -1 END * "
+         "(SELECT available FROM balances WHERE account_id <> 'acct_1')")),
     ),
     _TRANSFER: Plant((Status.PAID,), ("UPDATE transfers SET amount_fen = amount_fen + 1",)),
     "nothing is frozen before the phone was verified": Plant(
@@ -143,9 +143,7 @@ def test_a_violation_is_reported(own_ledger: Ledger, hand: psycopg.Connection[An
         "UPDATE decisions SET decided_at = decided_at + interval '1 hour' WHERE approver = 'finance-2'",
     ],
 )
-def test_too_few_good_approvals_are_reported(
-    own_ledger: Ledger, hand: psycopg.Connection[Any], statement: str
-) -> None:
+def test_too_few_good_approvals_are_reported(own_ledger: Ledger, hand: psycopg.Connection[Any], statement: str) -> None:
     """One too few, the applicant's own, a rejection and one that came after the bank was asked do not count."""
     stories = Stories(own_ledger)
     withdrawal_id = stories.bring_to(Status.AWAITING_APPROVAL, amount=HUGE)
@@ -154,15 +152,13 @@ def test_too_few_good_approvals_are_reported(
     own_ledger.transfers.prepare(withdrawal_id, now=stories.now)
     assert violations(own_ledger.database) == []
     hand.execute("ALTER TABLE decisions DROP CONSTRAINT decisions_four_eyes")
-    hand.execute(statement)  # type: ignore[arg-type]
+    hand.execute(statement)
     [violation] = violations(own_ledger.database)
     assert violation.invariant == "enough other people approved before a transfer"
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_a_status_pushed_by_hand_is_reported(
-    own_ledger: Ledger, hand: psycopg.Connection[Any], status: Status
-) -> None:
+def test_a_status_pushed_by_hand_is_reported(own_ledger: Ledger, hand: psycopg.Connection[Any], status: Status) -> None:
     """Whatever status a hand writes in place of another, the moves of the money or the events give it away."""
     Stories(own_ledger).bring_to(status)
     for other in Status:

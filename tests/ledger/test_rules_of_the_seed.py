@@ -56,9 +56,7 @@ def test_rule_1_a_withdrawal_leaves_the_vouchers_alone(ledger: Ledger, stories: 
     assert ledger.balances(account_id) == Balances(available=SMALL, vouchers=1_000_00)
 
 
-@pytest.mark.parametrize(
-    "status", [Status.PAID, Status.PROCESSING, Status.UNDER_REVIEW, Status.AWAITING_VERIFICATION]
-)
+@pytest.mark.parametrize("status", [Status.PAID, Status.PROCESSING, Status.UNDER_REVIEW, Status.AWAITING_VERIFICATION])
 def test_rule_2_in_flight_or_paid_uses_the_month_up(stories: Stories, status: Status) -> None:
     """A second application in the month is refused: as in progress, or as this month's second."""
     account_id = stories.open_account()
@@ -73,9 +71,7 @@ def test_rule_2_in_flight_or_paid_uses_the_month_up(stories: Stories, status: St
         assert refused.value.withdrawal_id == withdrawal_id
 
 
-@pytest.mark.parametrize(
-    "status", [Status.CANCELLED, Status.EXPIRED, Status.REJECTED, Status.FAILED, Status.RETURNED]
-)
+@pytest.mark.parametrize("status", [Status.CANCELLED, Status.EXPIRED, Status.REJECTED, Status.FAILED, Status.RETURNED])
 def test_rule_2_whatever_came_to_nothing_gives_the_month_back(stories: Stories, status: Status) -> None:
     """After it the customer may apply again in the same month, and be paid."""
     account_id = stories.open_account()
@@ -165,9 +161,7 @@ def _cancelled(stories: Stories, withdrawal_id: UUID) -> None:
     stories.cancel(withdrawal_id)
 
 
-@pytest.mark.parametrize(
-    "fail", [_refused_by_bank, _returned_by_bank, _found_unpaid, _rejected, _cancelled]
-)
+@pytest.mark.parametrize("fail", [_refused_by_bank, _returned_by_bank, _found_unpaid, _rejected, _cancelled])
 def test_rule_3_exactly_the_amount_goes_back(ledger: Ledger, stories: Stories, fail: object) -> None:
     """Whichever way it fails, the amount and nothing else is back, also if the account was used meanwhile."""
     assert callable(fail)
@@ -206,9 +200,7 @@ def test_rule_4_the_reserve_is_checked_again_at_the_freeze(ledger: Ledger, stori
 def test_rule_5_money_goes_only_to_the_subjects_own_bank_account(stories: Stories) -> None:
     """Another name is refused; the same name in another spelling is taken."""
     account_id = stories.open_account(subject_type=SubjectType.COMPANY, subject_name="ABC（上海）有限公司")
-    assert list(_reasons(stories, account_id, account_name="АBC（上海）有限公司")) == [
-        "bank_account_name_mismatch"
-    ]
+    assert list(_reasons(stories, account_id, account_name="АBC（上海）有限公司")) == ["bank_account_name_mismatch"]
     stories.apply(account_id, card=_card("ABC (上海) 有限公司"))
 
 

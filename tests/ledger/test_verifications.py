@@ -51,10 +51,7 @@ def test_no_code_is_stored(ledger: Ledger, stories: Stories, withdrawal_id: UUID
 
 def test_the_same_send_tried_again_counts_once(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
     """A send whose outcome is unknown is made again with a new code, without a pause and without a count."""
-    codes = [
-        ledger.verifications.issue_code(withdrawal_id, send_key="first", now=stories.now).code
-        for _ in range(10)
-    ]
+    codes = [ledger.verifications.issue_code(withdrawal_id, send_key="first", now=stories.now).code for _ in range(10)]
     assert len(set(codes)) > 1
     assert stories.event_kinds(withdrawal_id) == ["applied", "code_sent"]
     assert ledger.verifications.try_code(withdrawal_id, codes[-1], by=CUSTOMER, now=stories.now).verified
@@ -70,9 +67,7 @@ def test_the_same_send_after_its_ten_minutes_sends_nothing(
         ledger.verifications.issue_code(withdrawal_id, send_key="first", now=stories.now)
 
 
-def test_a_new_code_replaces_the_old_one_and_its_time(
-    ledger: Ledger, stories: Stories, withdrawal_id: UUID
-) -> None:
+def test_a_new_code_replaces_the_old_one_and_its_time(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
     """The old code is wrong from then on, and ten new minutes begin; used tries stay used."""
     old = stories.send_code(withdrawal_id)
     with pytest.raises(WrongCode):
@@ -142,9 +137,7 @@ def test_a_code_before_any_was_sent_is_wrong(ledger: Ledger, stories: Stories, w
     assert refused.value.attempts_left == 4
 
 
-def test_a_code_is_good_for_one_withdrawal_only(
-    ledger: Ledger, stories: Stories, withdrawal_id: UUID
-) -> None:
+def test_a_code_is_good_for_one_withdrawal_only(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
     """Its MAC copied to another application opens nothing there: it is bound to the first."""
     code = stories.send_code(withdrawal_id)
     other = stories.apply(stories.open_account())

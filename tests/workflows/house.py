@@ -18,6 +18,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.bank import BankActivities
 from activities.ledger import LedgerActivities
+from activities.reconciliation import ReconciliationActivities
 from activities.sms import SmsActivities
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType
@@ -30,6 +31,7 @@ from ledger.encryption import KeyRing
 from ledger.invariants import violations
 from ledger.moves import Moves
 from ledger.reads import AccountView, Reads
+from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from tests.workflows.outside import FakeBank, FakeSmsGateway
@@ -85,6 +87,9 @@ class House:
             ledger=LedgerActivities(self.moves, self.verifications, self.transfers, **changes),
             bank=BankActivities(self.bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves),
+            reconciliation=ReconciliationActivities(
+                self.client, self.task_queue, self.bank, Sweeps(self.database), self.database
+            ),
             threads=ThreadPoolExecutor(4),
             interceptors=interceptors,
         )

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from bank.client import BankInDoubt
+from bank.client import BankInDoubt, Changes
 from domain.bank_card import BankCard
 from domain.withdrawal import BankAnswer, TransferState
 from sms.client import SmsNotSent
@@ -19,6 +19,7 @@ class FakeBank:
     booked: dict[UUID, BankAnswer] = field(default_factory=dict)
     submissions: list[UUID] = field(default_factory=list)
     queries: list[UUID] = field(default_factory=list)
+    changed: list[UUID] = field(default_factory=list)
     on_submission: TransferState = TransferState.ACCEPTED
     unavailable: int = 0
     times_out_after_booking: int = 0
@@ -33,6 +34,11 @@ class FakeBank:
             raise BankInDoubt("no answer")
         return self.booked[client_ref]
 
+    async def changes(self, cursor: str) -> Changes:
+        self._answer_or_not()
+        seen = int(cursor or 0)
+        return Changes(tuple(str(ref) for ref in self.changed[seen:]), str(len(self.changed)))
+
     async def query(self, client_ref: UUID) -> BankAnswer | None:
         self._answer_or_not()
         self.queries.append(client_ref)
@@ -41,6 +47,7 @@ class FakeBank:
     def says(self, client_ref: UUID, state: TransferState, reason_code: str | None = None) -> None:
         """What became of a transfer, from now on."""
         self.booked[client_ref] = BankAnswer(state, f"B{client_ref}", reason_code)
+        self.changed.append(client_ref)
 
     def _answer_or_not(self) -> None:
         if self.unavailable:

@@ -10,9 +10,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.refusals import as_refusal
 from domain.errors import FourEyesViolated, NotPossibleNow
-from domain.withdrawal import Outcome, Resolution, Status, TransferState
+from domain.withdrawal import Outcome, Resolution, Status, TransferState, return_workflow_id
 from tests.workflows.house import House, until
-from workflows.bank_return import BankReturnInput, BankReturnWorkflow, bank_return_workflow_id
+from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 
@@ -151,7 +151,7 @@ async def test_a_payment_that_comes_back_is_credited_exactly_once(house: House) 
             assert status is await house.client.execute_workflow(
                 BankReturnWorkflow.run,
                 BankReturnInput(withdrawal_id),
-                id=bank_return_workflow_id(withdrawal_id),
+                id=return_workflow_id(withdrawal_id),
                 task_queue=house.task_queue,
             )
     assert (house.account.cash_balance, house.account.withdrawable) == (1_000_00, 1_000_00)

@@ -1,0 +1,119 @@
+"""The sweep: prompts whoever the bank's changes concern, starts lost runs again, and looks the ledger over.
+
+It moves no money. It only makes sure that the story of each withdrawal is being told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+
+from bank.client import Bank
+from domain.withdrawal import RETURN_WORKFLOW_TYPE, WORKFLOW_TYPE, Status, return_workflow_id, workflow_id
+from ledger.database import Database
+from ledger.invariants import violations
+from ledger.sweeps import Sweeps
+
+PAGES = 20
+"""How many pages of the bank's changes one sweep reads at the most; the next one goes on."""
+
+JUST_NOW = timedelta(seconds=15)
+"""A withdrawal that changed only just now may be between its row and its run: it is left to the next sweep."""
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class ReconciliationActivities:
+    """The bank's changes, the rows and the runs, held against each other."""
+
+    client: Client = field(repr=False)
+    task_queue: str
+    bank: Bank
+    sweeps: Sweeps
+    database: Database
+
+    @activity.defn
+    async def pull_changes(self) -> int:
+        """Prompts every withdrawal that changed at the bank since the last sweep; returns how many."""
+        prompted = 0
+        cursor = await asyncio.to_thread(self.sweeps.cursor)
+        for _ in range(PAGES):
+            changes = await self.bank.changes(cursor)
+            known = await asyncio.to_thread(self.sweeps.statuses, _withdrawal_ids(changes.client_refs))
+            for withdrawal_id, status in known.items():
+                prompted += await self._prompt(withdrawal_id, status)
+            # Only now: a crash before this line prompts some of them twice, one after it would forget them.
+            await asyncio.to_thread(self.sweeps.move_cursor, changes.next_cursor, now=datetime.now(UTC))
+            if not changes.client_refs or changes.next_cursor == cursor:
+                break
+            cursor = changes.next_cursor
+        return prompted
+
+    @activity.defn
+    async def restart_lost_runs(self) -> int:
+        """Starts a run for every unfinished withdrawal that has none; returns how many.
+
+        The run resumes at the step that the rows prove, and asks the bank first if it was ever asked.
+        """
+        query = f'WorkflowType = "{WORKFLOW_TYPE}" AND ExecutionStatus = "Running"'
+        running = {run.id async for run in self.client.list_workflows(query)}
+        restarted = 0
+        after: UUID | None = None
+        while True:
+            page = await asyncio.to_thread(
+                self.sweeps.unfinished, unchanged_since=datetime.now(UTC) - JUST_NOW, after=after, limit=PAGE
+            )
+            for withdrawal_id in page:
+                if workflow_id(withdrawal_id) not in running:
+                    await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id)
+                    activity.logger.warning("started a lost run again: %s", withdrawal_id)
+                    restarted += 1
+            if len(page) < PAGE:
+                return restarted
+            after = page[-1]
+
+    @activity.defn
+    async def check_invariants(self) -> list[str]:
+        """The names of the invariants that do not hold; each is an error in the log."""
+        broken = await asyncio.to_thread(violations, self.database)
+        for violation in broken:
+            activity.logger.error("an invariant is broken: %s (%d rows)", violation.invariant, len(violation.rows))
+        return [violation.invariant for violation in broken]
+
+    async def _prompt(self, withdrawal_id: UUID, status: Status) -> bool:
+        if not status.is_final:
+            await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id, signal="look")
+            return True
+        if status is Status.PAID:
+            await self._start(RETURN_WORKFLOW_TYPE, return_workflow_id(withdrawal_id), withdrawal_id)
+            return True
+        return False
+
+    async def _start(self, workflow: str, run_id: str, withdrawal_id: UUID, *, signal: str | None = None) -> None:
+        """Starts the run, or finds it running; by name, since activities know no workflows."""
+        await self.client.start_workflow(
+            workflow,
+            {"withdrawal_id": str(withdrawal_id)},
+            id=run_id,
+            task_queue=self.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=signal,
+        )
+
+
+def _withdrawal_ids(client_refs: tuple[str, ...]) -> list[UUID]:
+    """The references that can be ours."""
+    ids = []
+    for ref in client_refs:
+        try:
+            ids.append(UUID(ref))
+        except ValueError:
+            activity.logger.error("the bank reports a reference that is not ours")
+    return ids

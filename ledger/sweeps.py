@@ -1,0 +1,53 @@
+"""What the sweep reads and keeps: up to where the bank's changes were seen, and who is not finished yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from domain.withdrawal import OPEN, Status
+from ledger.database import Database
+from ledger.tables import bank_cursor, withdrawals
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """Reads over all withdrawals; changes nothing but the cursor."""
+
+    database: Database
+
+    def cursor(self) -> str:
+        """Where to go on reading the bank's changes; empty for the beginning."""
+        with self.database.transaction() as connection:
+            return connection.execute(select(bank_cursor.c.cursor)).scalar() or ""
+
+    def move_cursor(self, cursor: str, *, now: datetime) -> None:
+        """Remembers how far was read; only once everyone concerned was prompted, or a crash would skip them."""
+        with self.database.transaction() as connection:
+            moved = insert(bank_cursor).values(singleton=True, cursor=cursor, moved_at=now)
+            connection.execute(
+                moved.on_conflict_do_update(
+                    index_elements=[bank_cursor.c.singleton], set_={"cursor": cursor, "moved_at": now}
+                )
+            )
+
+    def statuses(self, withdrawal_ids: Collection[UUID]) -> dict[UUID, Status]:
+        """The status of each of these that we know; a reference of somebody else's is absent."""
+        query = select(withdrawals.c.id, withdrawals.c.status).where(withdrawals.c.id.in_(withdrawal_ids))
+        with self.database.transaction() as connection:
+            return {withdrawal_id: Status(status) for withdrawal_id, status in connection.execute(query)}
+
+    def unfinished(self, *, unchanged_since: datetime, after: UUID | None, limit: int) -> list[UUID]:
+        """A page of the withdrawals that are not over, by id, without those that changed only just now."""
+        query = select(withdrawals.c.id).where(
+            withdrawals.c.status.in_(sorted(OPEN)), withdrawals.c.updated_at <= unchanged_since
+        )
+        if after is not None:
+            query = query.where(withdrawals.c.id > after)
+        with self.database.transaction() as connection:
+            return list(connection.execute(query.order_by(withdrawals.c.id).limit(limit)).scalars())

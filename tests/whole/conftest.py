@@ -1,0 +1,73 @@
+"""One real stack for all of these tests, put back on its feet after each, and its books looked over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from ledger.database import Database
+from ledger.invariants import violations
+from stack.local import LocalStack, running_stack
+from stack.ports import Ports
+from stack.state import State
+from tests.whole.both_books import disagreements
+from tests.whole.waiting import until
+from tests.whole.world import WELL_BEHAVED, World
+
+_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """PostgreSQL, Temporal on a file, sandbox, worker and API as processes, on free ports."""
+    root = tmp_path_factory.mktemp("whole") / "state"
+    with State.locked(root) as state, running_stack(state, Ports.free()) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def whole(stack: LocalStack) -> Iterator[World]:
+    """The world around the one stack."""
+    with (
+        httpx.Client(base_url=stack.api_url, trust_env=False, timeout=30, limits=_CONNECTIONS) as api,
+        httpx.Client(base_url=stack.sandbox_url, trust_env=False, timeout=30, limits=_CONNECTIONS) as sandbox,
+    ):
+        yield World(stack, api, sandbox)
+
+
+@pytest.fixture
+def world(whole: World) -> Iterator[World]:
+    """Everything runs and the bank behaves; whatever the test did, in the end every fen is where it should be."""
+    whole.turn(**WELL_BEHAVED)
+    try:
+        yield whole
+    finally:
+        _put_on_its_feet(whole.stack)
+    whole.turn(**WELL_BEHAVED)
+    database = Database.connect(whole.stack.postgres.url(), pool_size=1)
+    try:
+        with contextlib.suppress(AssertionError):
+            until(lambda: not disagreements(whole, database), "both books agree", seconds=20)
+        assert disagreements(whole, database) == []
+        assert violations(database) == []
+    finally:
+        database.close()
+    assert whole.count_runs("ExecutionStatus = 'Failed'") == 0
+
+
+def _put_on_its_feet(stack: LocalStack) -> None:
+    """Starts what a test has killed and wakes what it has stopped."""
+    if stack.postgres.process.exit_code is not None:
+        stack.postgres.start_again()
+    if stack.temporal.process.exit_code is not None:
+        stack.temporal.start_again()
+    for process in (stack.temporal.process, stack.sandbox, stack.worker, stack.api):
+        if process.exit_code is not None:
+            process.start_again()
+        os.kill(process.pid, signal.SIGCONT)
+    stack.wait_until_ready()

@@ -1,0 +1,45 @@
+"""PostgreSQL is the record: what Temporal lost, or somebody ended there, goes on from the rows."""
+
+from __future__ import annotations
+
+from tests.whole.waiting import until
+from tests.whole.world import World
+
+
+def test_a_run_terminated_while_the_bank_is_waited_for_is_started_again_by_its_notification(world: World) -> None:
+    """The bank was asked and the run is gone: the next notification starts another, and it is paid once."""
+    customer = world.customer(behaviour="silent")
+    withdrawal_id = customer.verified()
+    until(lambda: world.transfer(withdrawal_id), "the bank has it")
+    until(lambda: "bank_accepted" in customer.events(withdrawal_id), "we know that")
+    _terminate(world, withdrawal_id)
+    assert customer.money() == ("1000.00", "500.00")
+    world.set_card(customer, "pay")
+    customer.becomes(withdrawal_id, "paid")
+    assert world.submissions(withdrawal_id) == 1
+    assert world.entries(withdrawal_id) == ["payment"]
+    assert world.runs_of(withdrawal_id) == 2
+
+
+def test_a_run_terminated_before_finance_decided_is_started_again_by_the_decision(world: World) -> None:
+    """The approval finds no run and starts one, which counts it and goes on to the bank."""
+    customer = world.customer("50000.00")
+    withdrawal_id = customer.verified("50000.00")
+    _terminate(world, withdrawal_id)
+    assert world.decide(withdrawal_id, "approve", by="fin-1").status_code == 200
+    customer.becomes(withdrawal_id, "paid")
+    assert world.runs_of(withdrawal_id) == 2
+
+
+def test_a_run_terminated_before_the_code_was_entered_is_started_again_by_the_code(world: World) -> None:
+    """The code that was sent is still the right one, and no other is sent."""
+    customer = world.customer()
+    withdrawal_id = customer.applied()
+    _terminate(world, withdrawal_id)
+    assert customer.enter(withdrawal_id, customer.code()).status_code == 200
+    customer.becomes(withdrawal_id, "paid")
+    assert len(customer.messages()) == 1
+
+
+def _terminate(world: World, withdrawal_id: str) -> None:
+    world.temporal("workflow", "terminate", "--workflow-id", f"withdrawal-{withdrawal_id}", "--reason", "by mistake")

@@ -1,0 +1,145 @@
+"""The sweep: nothing is missed when a notification, a run or a whole Temporal is lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+import pytest
+from temporalio.client import Client
+
+from activities import reconciliation
+from activities.reconciliation import ReconciliationActivities
+from domain.withdrawal import Status, TransferState
+from ledger.sweeps import Sweeps
+from tests.workflows.house import House, until
+from workflows.reconciliation import ReconciliationWorkflow, SweepReport
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed just now is swept too: tests don't wait a quarter of a minute."""
+    monkeypatch.setattr(reconciliation, "JUST_NOW", timedelta(0))
+
+
+async def sweep(house: House) -> SweepReport:
+    """One sweep, as the schedule starts it."""
+    return await house.client.execute_workflow(
+        ReconciliationWorkflow.run, id=f"reconciliation-{house.task_queue}", task_queue=house.task_queue
+    )
+
+
+async def test_a_change_at_the_bank_without_a_notification_is_found(house: House) -> None:
+    """The sweep pulls the changes since its cursor and prompts whom they concern, once."""
+    async with house.worker():
+        withdrawal_id = await house.verified()
+        await house.asked(withdrawal_id)
+        house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+        report = await sweep(house)
+        assert (report.prompted, report.broken_invariants) == (1, [])
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+        assert (await sweep(house)).prompted == 0
+
+
+async def test_a_payment_that_came_back_without_a_notification_is_found(house: House) -> None:
+    """The run is long closed; the sweep has the return asked for and credited."""
+    async with house.worker():
+        withdrawal_id = await house.verified()
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        await house.handle(withdrawal_id).result()
+        await sweep(house)
+        house.bank.says(withdrawal_id, TransferState.RETURNED, "account_closed")
+        await sweep(house)
+        await house.becomes(withdrawal_id, Status.RETURNED)
+    assert house.account.withdrawable == 1_000_00
+
+
+async def recorded_only(house: House) -> UUID:
+    """The API wrote the row and died before it started the run."""
+    return house.apply()
+
+
+async def terminated_waiting_for_the_code(house: House) -> UUID:
+    """An operator terminated the run after the SMS."""
+    withdrawal_id = await house.open()
+    await house.handle(withdrawal_id).terminate()
+    return withdrawal_id
+
+
+async def terminated_after_verification(house: House) -> UUID:
+    """The right code is on record, the freeze was never made."""
+    withdrawal_id = await house.open()
+    await house.handle(withdrawal_id).terminate()
+    house.enter_code(withdrawal_id)
+    return withdrawal_id
+
+
+async def terminated_waiting_for_the_bank(house: House) -> UUID:
+    """The bank has taken the transfer; the freeze is an orphan."""
+    withdrawal_id = await house.verified()
+    await house.asked(withdrawal_id)
+    await house.handle(withdrawal_id).terminate()
+    return withdrawal_id
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        recorded_only,
+        terminated_waiting_for_the_code,
+        terminated_after_verification,
+        terminated_waiting_for_the_bank,
+    ],
+    ids=lambda lose: lose.__name__,
+)
+async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_it_stands(
+    house: House, lose: object
+) -> None:
+    """It ends paid, the bank was asked once, and the customer got one SMS."""
+    assert callable(lose)
+    async with house.worker():
+        withdrawal_id = await lose(house)
+        house.bank.changed.clear()  # Nothing new at the bank: the rows alone have to show it.
+        restarted: int | None = 0
+        for _ in range(50):  # Temporal's list of runs lags a moment behind.
+            restarted = restarted or (await sweep(house)).restarted
+        assert restarted == 1
+        if house.status(withdrawal_id) is Status.AWAITING_VERIFICATION:
+            await until(lambda: bool(house.sms.messages))
+            house.enter_code(withdrawal_id)
+            await house.handle(withdrawal_id).signal("look")
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+    assert house.bank.submissions == [withdrawal_id]
+    assert len(house.sms.messages) == 1
+
+
+async def test_the_cursor_moves_only_after_everyone_was_prompted(house: House) -> None:
+    """A sweep that dies in between prompts again; it never skips."""
+    withdrawal_id = house.apply()
+    house.bank.says(withdrawal_id, TransferState.ACCEPTED)
+    sweeps = Sweeps(house.database)
+    broken = ReconciliationActivities(
+        cast("Client", _Unreachable()), house.task_queue, house.bank, sweeps, house.database
+    )
+    with pytest.raises(ConnectionError):
+        await broken.pull_changes()
+    assert sweeps.cursor() == ""
+
+
+class _Unreachable:
+    """A Temporal that is away."""
+
+    async def start_workflow(self, *_: object, **__: object) -> None:
+        raise ConnectionError
+
+
+async def test_a_bank_that_is_away_does_not_keep_the_rest_of_the_sweep_from_running(house: House) -> None:
+    """Each step stands alone; what could not be done is left to the next sweep."""
+    house.bank.unavailable = 100
+    async with house.worker():
+        report = await sweep(house)
+    assert report == SweepReport(prompted=None, restarted=0, broken_invariants=[])

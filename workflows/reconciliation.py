@@ -1,0 +1,50 @@
+"""The sweep on a schedule: what a notification missed, what a lost run left behind, and whether the ledger holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.reconciliation import ReconciliationActivities
+    from workflows import options
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """What one sweep did; None where a step could not be done, and the next sweep tries again."""
+
+    prompted: int | None
+    restarted: int | None
+    broken_invariants: list[str] | None
+
+
+@workflow.defn(name="ReconciliationWorkflow")
+class ReconciliationWorkflow:
+    """One sweep. Its steps don't need each other: one that fails does not keep the others from running."""
+
+    @workflow.run
+    async def run(self) -> SweepReport:
+        """Runs every step once."""
+        return SweepReport(
+            prompted=await self._try(ReconciliationActivities.pull_changes, "Prompt whom the bank's changes concern"),
+            restarted=await self._try(ReconciliationActivities.restart_lost_runs, "Start lost runs again"),
+            broken_invariants=await self._try(ReconciliationActivities.check_invariants, "Look the ledger over"),
+        )
+
+    async def _try(self, step: Callable[..., Any], summary: str) -> Any:
+        try:
+            return await workflow.execute_activity_method(
+                step,
+                args=[],
+                summary=summary,
+                start_to_close_timeout=options.SWEEP_STEP,
+                retry_policy=options.SWEEP_RETRIES,
+            )
+        except FailureError:
+            workflow.logger.exception("a step of the sweep failed: %s", summary)
+            return None
