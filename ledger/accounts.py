@@ -70,19 +70,26 @@ class Accounts:
 
     def top_up(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """Cash in: funding → available. True if booked now, False if the reference was booked before."""
-        return self._book(Kind.TOP_UP, account_id, reference, {Bucket.FUNDING: -amount, Bucket.AVAILABLE: amount}, now)
+        return self._book(
+            Kind.TOP_UP, account_id, reference, amount, {Bucket.FUNDING: -amount, Bucket.AVAILABLE: amount}, now
+        )
 
     def grant_voucher(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """A voucher, at the cost of revenue. It can be used up, and never withdrawn (rule 1)."""
-        return self._book(Kind.VOUCHER, account_id, reference, {Bucket.REVENUE: -amount, Bucket.VOUCHERS: amount}, now)
+        return self._book(
+            Kind.VOUCHER, account_id, reference, amount, {Bucket.REVENUE: -amount, Bucket.VOUCHERS: amount}, now
+        )
 
     def charge(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """Usage: vouchers first, then cash, below zero if need be; what is frozen is never touched."""
-        return self._book(Kind.CHARGE, account_id, reference, {Bucket.REVENUE: amount}, now)
+        return self._book(Kind.CHARGE, account_id, reference, amount, {Bucket.REVENUE: amount}, now)
 
-    def _book(self, kind: Kind, account_id: str, reference: str, legs: dict[Bucket, int], now: datetime) -> bool:
+    def _book(
+        self, kind: Kind, account_id: str, reference: str, amount: int, legs: dict[Bucket, int], now: datetime
+    ) -> bool:
         operation_key = f"{account_id}:{kind}:{reference}"
-        amount = max(legs.values())
+        if amount <= 0:
+            raise ValueError("a booking is of more than nothing")
         with self.database.transaction() as connection:
             balance = lock_account(connection, account_id)
             booked = connection.execute(_BOOKED, {"operation_key": operation_key}).scalar()

@@ -35,13 +35,14 @@ def upgrade() -> None:
         BEGIN
             RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
         END $$""")
-    # The postings of a transaction are inserted by one statement, so each statement must balance by itself.
+    # The postings of a transaction are inserted by one statement, so each statement must balance by itself,
+    # and one that begins with a later line would add to a transaction that is closed.
     op.execute("""
         CREATE FUNCTION check_postings() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF EXISTS (SELECT FROM posted GROUP BY transaction_id
-                       HAVING sum(amount_fen) <> 0 OR count(*) < 2) THEN
-                RAISE EXCEPTION 'the postings of a transaction sum to zero'
+                       HAVING sum(amount_fen) <> 0 OR count(*) < 2 OR min(line) <> 1) THEN
+                RAISE EXCEPTION 'the postings of a transaction come at once and sum to zero'
                     USING ERRCODE = 'integrity_constraint_violation';
             END IF;
             RETURN NULL;

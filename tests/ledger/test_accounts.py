@@ -148,3 +148,14 @@ def test_large_amounts_are_exact(ledger: Ledger, stories: Stories) -> None:
     """The largest amount of the contract is booked to the fen."""
     account_id = stories.open_account(cash=999_999_999_999_99)
     assert ledger.balances(account_id).available == 999_999_999_999_99 > PLENTY
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+def test_nothing_and_less_than_nothing_is_not_booked(ledger: Ledger, stories: Stories, amount: int) -> None:
+    """A caller that forgets to check its amount is stopped before the book."""
+    account_id = stories.open_account()
+    before = ledger.balances(account_id)
+    for book in (ledger.accounts.top_up, ledger.accounts.grant_voucher, ledger.accounts.charge):
+        with pytest.raises(ValueError, match="more than nothing"):
+            book(account_id, "none", amount, now=stories.now)
+    assert ledger.balances(account_id) == before

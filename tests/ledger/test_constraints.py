@@ -247,3 +247,16 @@ def test_words_that_no_table_knows_are_refused(stories: Stories, as_app: Execute
     ):
         with pytest.raises(IntegrityError, match="check constraint"):
             as_app(statement)
+
+
+def test_a_transaction_that_is_booked_takes_no_further_postings(stories: Stories, as_app: Execute) -> None:
+    """Not even a pair that sums to zero: what a transaction says is said at once."""
+    account_id = stories.open_account()
+    with pytest.raises(IntegrityError, match="come at once"):
+        as_app(
+            """
+            INSERT INTO postings (transaction_id, line, bucket, account_id, amount_fen)
+            SELECT id, line, 'revenue', NULL, amount FROM transactions, (VALUES (3, 5), (4, -5)) AS more (line, amount)
+            WHERE account_id = :account_id""",
+            account_id=account_id,
+        )
