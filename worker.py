@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -35,13 +35,14 @@ from activities.sms import SmsActivities
 from bank.client import HttpBank
 from ledger.database import Database
 from ledger.moves import Moves
+from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
-from workflows.reconciliation import ReconciliationWorkflow
+from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
@@ -49,7 +50,6 @@ ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
 SMS_TIMEOUT = httpx.Timeout(5, connect=2)
-SCHEDULE_ID = "reconciliation"
 GRACE = timedelta(seconds=20)
 """How long activities under way may take to finish after SIGTERM."""
 
@@ -77,7 +77,7 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow],
+        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow],
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,
@@ -95,6 +95,7 @@ def build_worker(
             reconciliation.pull_changes,
             reconciliation.restart_lost_runs,
             reconciliation.check_invariants,
+            reconciliation.match_statements,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
@@ -106,25 +107,44 @@ def build_worker(
     )
 
 
-async def keep_schedule(client: Client, task_queue: str, *, every: timedelta) -> None:
-    """Makes sure that the sweep is scheduled, now and after a Temporal that was replaced by an empty one."""
-    schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
-            ReconciliationWorkflow.run,
-            id="reconciliation",
-            task_queue=task_queue,
-            static_summary="Prompt, restart, look over",
+def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]:
+    """What runs by the clock: the sweep, and at 02:00 in Shanghai the statement of the day before."""
+    skip = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1))
+    catch_up = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=7))
+    return {
+        "reconciliation": Schedule(
+            action=ScheduleActionStartWorkflow(
+                ReconciliationWorkflow.run,
+                id="reconciliation",
+                task_queue=task_queue,
+                static_summary="Prompt, restart, look over",
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=sweep_every)]),
+            policy=skip,
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
-    )
+        "statement": Schedule(
+            action=ScheduleActionStartWorkflow(
+                StatementWorkflow.run,
+                id="statement",
+                task_queue=task_queue,
+                static_summary="Match the bank's statement with our book",
+            ),
+            spec=ScheduleSpec(cron_expressions=["0 2 * * *"], time_zone_name="Asia/Shanghai"),
+            policy=catch_up,
+        ),
+    }
+
+
+async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every: timedelta) -> None:
+    """Creates each schedule that is missing, now and again: a Temporal may be replaced by an empty one."""
     while True:
-        try:
-            await client.create_schedule(SCHEDULE_ID, schedule)
-        except ScheduleAlreadyRunningError:
-            pass
-        except RPCError as away:
-            structlog.get_logger().warning("worker.schedule_not_checked", status=away.status.name)
+        for schedule_id, schedule in kept.items():
+            try:
+                await client.create_schedule(schedule_id, schedule)
+            except ScheduleAlreadyRunningError:
+                pass
+            except RPCError as away:
+                structlog.get_logger().warning("worker.schedule_not_checked", status=away.status.name)
         await asyncio.sleep(every.total_seconds())
 
 
@@ -152,12 +172,15 @@ async def run(settings: Settings) -> None:
                 ledger=LedgerActivities(moves, verifications, transfers, settings.decide_by_signal),
                 bank=BankActivities(bank, transfers),
                 sms=SmsActivities(HttpSmsGateway(sms_http), verifications, moves),
-                reconciliation=ReconciliationActivities(client, settings.task_queue, bank, Sweeps(database), database),
+                reconciliation=ReconciliationActivities(
+                    client, settings.task_queue, bank, Sweeps(database), Statements(database), database
+                ),
                 threads=threads,
             )
-            sweeps = timedelta(seconds=settings.sweep_every_s)
+            sweep_every = timedelta(seconds=settings.sweep_every_s)
+            kept = schedules(settings.task_queue, sweep_every=sweep_every)
             async with worker:
-                keeping = asyncio.create_task(keep_schedule(client, settings.task_queue, every=sweeps))
+                keeping = asyncio.create_task(keep_schedules(client, kept, every=sweep_every))
                 log.info("worker.started", task_queue=settings.task_queue)
                 await stop.wait()
                 log.info("worker.stopping")

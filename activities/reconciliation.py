@@ -15,9 +15,11 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
 from bank.client import Bank
+from domain.shanghai import day_of
 from domain.withdrawal import RETURN_WORKFLOW_TYPE, WORKFLOW_TYPE, Status, return_workflow_id, workflow_id
 from ledger.database import Database
 from ledger.invariants import violations
+from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 
 PAGES = 20
@@ -37,6 +39,7 @@ class ReconciliationActivities:
     task_queue: str
     bank: Bank
     sweeps: Sweeps
+    statements: Statements
     database: Database
 
     @activity.defn
@@ -86,6 +89,18 @@ class ReconciliationActivities:
         for violation in broken:
             activity.logger.error("an invariant is broken: %s (%d rows)", violation.invariant, len(violation.rows))
         return [violation.invariant for violation in broken]
+
+    @activity.defn
+    async def match_statements(self, at: datetime) -> int:
+        """Reads the bank's statements up to yesterday and matches them with our book; returns what is open."""
+        yesterday = day_of(at) - timedelta(days=1)
+        for day in await asyncio.to_thread(self.statements.days_to_read, yesterday):
+            entries = await self.bank.statement(day)
+            await asyncio.to_thread(self.statements.record, day, entries, now=at)
+        still_open = await asyncio.to_thread(self.statements.match, now=at)
+        if still_open:
+            activity.logger.error("the bank's book and ours differ in %d places", still_open)
+        return still_open
 
     async def _prompt(self, withdrawal_id: UUID, status: Status) -> bool:
         if not status.is_final:

@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
-from api import accounts, bank_notifications, billing, finance, operations, withdrawals
+from api import accounts, bank_notifications, billing, finance, operations, reconciliation, withdrawals
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.body import BodyLimit
@@ -33,6 +33,7 @@ from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.reads import Reads
+from ledger.statements import Statements
 from ledger.verifications import Verifications
 from settings import Settings
 
@@ -46,6 +47,7 @@ ROUTERS = (
     finance.routes,
     billing.routes,
     bank_notifications.routes,
+    reconciliation.routes,
     operations.routes,
 )
 
@@ -113,6 +115,7 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
         applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards),
         verifications=Verifications(database, keys),
         reads=Reads(database, keys, rules),
+        statements=Statements(database),
         engine=TemporalEngine(client, settings.task_queue, timedelta(seconds=settings.engine_timeout_s)),
         authenticator=Authenticator(
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock

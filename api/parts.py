@@ -16,6 +16,7 @@ from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.reads import Reads
+from ledger.statements import Statements
 from ledger.verifications import Verifications
 
 Clock = Callable[[], datetime]
@@ -30,6 +31,7 @@ class Parts:
     applications: Applications
     verifications: Verifications
     reads: Reads
+    statements: Statements
     engine: Engine
     authenticator: Authenticator
     bank_signature: BankSignature

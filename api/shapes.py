@@ -136,6 +136,12 @@ class ResolutionForm(Form):
     evidence: Evidence
 
 
+class ClosingForm(Form):
+    """How a difference between the bank's book and ours was dealt with."""
+
+    note: Evidence
+
+
 class RegistrationForm(Form):
     """What billing and real-name verification know of an account; it replaces what was known before."""
 

@@ -7,6 +7,7 @@ same reference is asked about, then submitted again unchanged.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from http import HTTPStatus
 from typing import Any, Protocol
 from uuid import UUID
@@ -15,6 +16,7 @@ import httpx
 
 from domain.bank_card import BankCard
 from domain.money import format_yuan, parse_yuan
+from domain.statement import EntryKind, StatementEntry
 from domain.withdrawal import BankAnswer, TransferState
 
 
@@ -46,6 +48,10 @@ class Bank(Protocol):
 
     async def changes(self, cursor: str) -> Changes:
         """One page of what changed since; the empty cursor is the beginning. ``BankInDoubt`` without an answer."""
+        ...
+
+    async def statement(self, day: date) -> list[StatementEntry]:
+        """Everything the bank booked for us on a Shanghai day. ``BankInDoubt`` without an answer."""
         ...
 
 
@@ -86,6 +92,23 @@ class HttpBank:
             # One transfer may have changed several times in a page: one look is enough.
             refs = dict.fromkeys(str(item["client_ref"]) for item in content["items"])
             return Changes(tuple(refs), str(content["next_cursor"]))
+        except (ValueError, KeyError, TypeError):
+            raise BankInDoubt("the bank answered in words we don't know") from None
+
+    async def statement(self, day: date) -> list[StatementEntry]:
+        response = await self._call("GET", f"/statements/{day.isoformat()}")
+        if response.status_code != HTTPStatus.OK:
+            raise BankInDoubt(f"the bank answered a look at its statement with {response.status_code}")
+        try:
+            return [
+                StatementEntry(
+                    str(item["bank_ref"]),
+                    str(item["client_ref"]),
+                    EntryKind(item["kind"]),
+                    parse_yuan(item["amount"]),
+                )
+                for item in response.json()["items"]
+            ]
         except (ValueError, KeyError, TypeError):
             raise BankInDoubt("the bank answered in words we don't know") from None
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.bank_card import SubjectType
+from domain.statement import DifferenceKind, EntryKind
 from domain.withdrawal import OPEN, USES_MONTH, Decision, Door, Status, TransferState
 
 metadata = MetaData(
@@ -299,6 +300,50 @@ bank_cursor = Table(
     Column("cursor", Text, nullable=False),
     _moment("moved_at"),
     comment="Up to where the bank's changes were read and everyone concerned was prompted.",
+)
+
+statement_entries = Table(
+    "statement_entries",
+    metadata,
+    Column("client_ref", Text, primary_key=True),
+    Column("kind", Text, CheckConstraint(_one_of("kind", EntryKind), name="kind"), primary_key=True),
+    Column("bank_ref", Text, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("booked_on", Date, nullable=False),
+    comment="What the bank's daily statements say was booked; the reference is the bank's word, not a key of ours.",
+)
+
+statements = Table(
+    "statements",
+    metadata,
+    Column("day", Date, primary_key=True),
+    _moment("read_at"),
+    comment="Which days' statements were read.",
+)
+
+differences = Table(
+    "differences",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, CheckConstraint(_one_of("kind", DifferenceKind), name="kind"), nullable=False),
+    Column("entry_kind", Text, CheckConstraint(_one_of("entry_kind", EntryKind), name="entry_kind"), nullable=False),
+    Column("client_ref", Text, nullable=False),
+    Column("ours_fen", BigInteger),
+    Column("banks_fen", BigInteger),
+    Column("owner", Text, nullable=False, server_default="finance"),
+    _moment("found_at"),
+    _moment("closed_at", nullable=True),
+    Column("closed_by", Text),
+    Column("note", Text),
+    Index(
+        "differences_open",
+        "client_ref",
+        "entry_kind",
+        "kind",
+        unique=True,
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    comment="Where the bank's book and ours differ: each has an owner and an age until it is closed.",
 )
 
 working_calendar = Table(

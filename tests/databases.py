@@ -50,9 +50,7 @@ def copied_database(postgres: Postgres) -> Iterator[Database]:
     """A fresh copy of the migrated database; dropped afterwards, whoever is still connected."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with postgres.connect("postgres") as connection:
-        connection.execute(
-            f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER_ROLE} STRATEGY file_copy"
-        )
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER_ROLE} STRATEGY file_copy")
     try:
         yield Database(name, postgres.url(APP_ROLE, name), postgres.url(OWNER_ROLE, name))
     finally:

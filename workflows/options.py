@@ -38,3 +38,6 @@ SOON = timedelta(seconds=1)
 SWEEP_STEP = timedelta(minutes=5)
 SWEEP_RETRIES = RetryPolicy(maximum_attempts=2)
 """The schedule is the retry: the next sweep does what this one could not."""
+
+STATEMENT_WITHIN = timedelta(hours=20)
+"""A bank whose statement is late is asked until the next day's is due."""

@@ -48,3 +48,19 @@ class ReconciliationWorkflow:
         except FailureError:
             workflow.logger.exception("a step of the sweep failed: %s", summary)
             return None
+
+
+@workflow.defn(name="StatementWorkflow")
+class StatementWorkflow:
+    """Once a day: the bank's statement against our book."""
+
+    @workflow.run
+    async def run(self) -> int:
+        """Returns how many differences are open."""
+        return await workflow.execute_activity_method(
+            ReconciliationActivities.match_statements,
+            workflow.now(),
+            summary="Match the bank's statement with our book",
+            start_to_close_timeout=options.SWEEP_STEP,
+            schedule_to_close_timeout=options.STATEMENT_WITHIN,
+        )

@@ -106,6 +106,9 @@ class WithdrawalWorkflow:
         await self._stop_sending()
 
     async def _verification(self) -> None:
+        if self._here.verified:  # On record, though whoever recorded it may not have lived to say so.
+            await self._step(LedgerActivities.freeze, "Freeze the amount: the phone is verified")
+            return
         if not self._here.code_sent and self._first_code is None:
             self._first_code = asyncio.create_task(self._send_first_code())
         expires = self._here.code_expires_at or workflow.now()

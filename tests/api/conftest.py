@@ -23,6 +23,7 @@ from ledger.database import Database
 from ledger.encryption import KeyRing
 from ledger.moves import Moves
 from ledger.reads import Reads
+from ledger.statements import Statements
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from tests import databases
@@ -91,6 +92,7 @@ def parts(
         applications=Applications(ledger_database, keys, rules, ApprovalPolicy()),
         verifications=Verifications(ledger_database, keys),
         reads=Reads(ledger_database, keys, rules),
+        statements=Statements(ledger_database),
         engine=engine,
         authenticator=Authenticator(issuer, ISSUER, AUDIENCE, clock),
         bank_signature=BankSignature(WEBHOOK_SECRETS),

@@ -64,9 +64,7 @@ async def read_book(bank: httpx.AsyncClient) -> dict[str, Any]:
     return book
 
 
-async def read_changes(
-    bank: httpx.AsyncClient, cursor: str = "", limit: int = 100
-) -> tuple[list[dict[str, Any]], str]:
+async def read_changes(bank: httpx.AsyncClient, cursor: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
     """All changes behind the cursor, page by page, and the cursor to go on from."""
     changes: list[dict[str, Any]] = []
     while True:

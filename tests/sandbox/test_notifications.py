@@ -16,9 +16,7 @@ from tests.sandbox.conftest import WEBHOOK_SECRET, OpenSandbox, Receiver
 
 
 @pytest.fixture
-async def notifying_sandbox(
-    open_sandbox: OpenSandbox, receiver: Receiver
-) -> AsyncIterator[httpx.AsyncClient]:
+async def notifying_sandbox(open_sandbox: OpenSandbox, receiver: Receiver) -> AsyncIterator[httpx.AsyncClient]:
     """A sandbox that settles at once and notifies the receiver."""
     async with open_sandbox(notify_url=receiver.url) as client:
         await change_settings(client, settle_after_s=0, return_after_s=0)
@@ -122,9 +120,7 @@ async def test_a_stopped_engine_is_reported(open_sandbox: OpenSandbox) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_notifications_can_arrive_twice(
-    notifying_sandbox: httpx.AsyncClient, receiver: Receiver
-) -> None:
+async def test_notifications_can_arrive_twice(notifying_sandbox: httpx.AsyncClient, receiver: Receiver) -> None:
     """A duplicate has the same webhook-id and body, so that its receiver can tell."""
     await change_settings(notifying_sandbox, duplicate_notifications=True)
     await submit(notifying_sandbox)
@@ -134,9 +130,7 @@ async def test_notifications_can_arrive_twice(
     assert first_body == second_body
 
 
-async def test_notifications_can_arrive_out_of_order(
-    notifying_sandbox: httpx.AsyncClient, receiver: Receiver
-) -> None:
+async def test_notifications_can_arrive_out_of_order(notifying_sandbox: httpx.AsyncClient, receiver: Receiver) -> None:
     """Reordered, twelve outcomes are all told, but not in the order in which they happened."""
     await change_settings(notifying_sandbox, reorder_notifications=True)
     await set_behaviour(notifying_sandbox, "reject")

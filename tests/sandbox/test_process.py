@@ -46,9 +46,7 @@ async def test_a_killed_sandbox_loses_nothing_it_answered(sandbox_process: Sandb
 
         await asyncio.to_thread(sandbox_process.start)
         for taken in answered:
-            assert (await bank.get(f"/transfers/{taken['client_ref']}")).json()["bank_ref"] == taken[
-                "bank_ref"
-            ]
+            assert (await bank.get(f"/transfers/{taken['client_ref']}")).json()["bank_ref"] == taken["bank_ref"]
         assert (await bank.get("/_sandbox/settings")).json()["settle_after_s"] == 3600
         assert (await bank.get("/_sandbox/cards/6222020000000000012")).json()["behaviour"] == "silent"
         (message,) = (await bank.get("/_sandbox/messages", params={"phone": "13812341234"})).json()
@@ -112,6 +110,4 @@ async def test_parallel_submissions_over_real_connections_book_one_transfer(
 def test_notifications_never_go_out_unsigned(tmp_path: Path) -> None:
     """A notification URL without a webhook secret is refused at the start."""
     with pytest.raises(ValidationError, match="SANDBOX_WEBHOOK_SECRET"):
-        Settings(
-            book=tmp_path / "book.sqlite3", signing_key=tmp_path / "key.pem", notify_url="http://127.0.0.1:1/"
-        )
+        Settings(book=tmp_path / "book.sqlite3", signing_key=tmp_path / "key.pem", notify_url="http://127.0.0.1:1/")

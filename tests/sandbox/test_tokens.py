@@ -56,9 +56,7 @@ async def test_a_token_of_another_key_does_not_verify(sandbox: httpx.AsyncClient
     keys = await published_keys(sandbox)
     kid = keys.keys[0].kid
     assert kid is not None
-    forged = jwt.encode(
-        {"alg": "ES256", "kid": kid}, FINANCE, ECKey.generate_key("P-256"), algorithms=["ES256"]
-    )
+    forged = jwt.encode({"alg": "ES256", "kid": kid}, FINANCE, ECKey.generate_key("P-256"), algorithms=["ES256"])
     with pytest.raises(BadSignatureError):
         jwt.decode(forged, keys, algorithms=["ES256"])
 
@@ -66,9 +64,7 @@ async def test_a_token_of_another_key_does_not_verify(sandbox: httpx.AsyncClient
 async def test_a_token_without_an_account_names_none(sandbox: httpx.AsyncClient) -> None:
     """Finance has no account: the claim is left out, not null; and no two tokens share an id."""
     keys = await published_keys(sandbox)
-    first, second = [
-        jwt.decode(await issue(sandbox, **FINANCE), keys, algorithms=["ES256"]).claims for _ in range(2)
-    ]
+    first, second = [jwt.decode(await issue(sandbox, **FINANCE), keys, algorithms=["ES256"]).claims for _ in range(2)]
     assert "account_id" not in first
     assert first["jti"] != second["jti"]
 
@@ -100,8 +96,6 @@ def test_the_signing_key_is_its_owners_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "request_body", [{"scope": "finance"}, {"sub": "", "scope": "finance"}, {**FINANCE, "admin": True}]
 )
-async def test_a_bad_token_request_is_refused(
-    sandbox: httpx.AsyncClient, request_body: dict[str, Any]
-) -> None:
+async def test_a_bad_token_request_is_refused(sandbox: httpx.AsyncClient, request_body: dict[str, Any]) -> None:
     """No subject or a field too many gets 422."""
     assert (await sandbox.post("/_sandbox/token", json=request_body)).status_code == 422

@@ -25,9 +25,7 @@ OTHER_CARD = "6222020000000000012"
 async def states_of(bank: httpx.AsyncClient, client_ref: str) -> list[tuple[str, str | None]]:
     """Every state the transfer entered, with its reason code."""
     changes, _ = await read_changes(bank)
-    return [
-        (change["state"], change["reason_code"]) for change in changes if change["client_ref"] == client_ref
-    ]
+    return [(change["state"], change["reason_code"]) for change in changes if change["client_ref"] == client_ref]
 
 
 async def entries_of(bank: httpx.AsyncClient, client_ref: str) -> list[tuple[str, str]]:
@@ -247,9 +245,7 @@ async def test_a_bad_submission_is_refused_and_changes_nothing(
 
 async def test_a_body_that_is_no_json_is_refused(sandbox: httpx.AsyncClient) -> None:
     """Half a JSON document gets 422, not a failure of the bank."""
-    refused = await sandbox.post(
-        "/transfers", content=b'{"client_ref": ', headers={"content-type": "application/json"}
-    )
+    refused = await sandbox.post("/transfers", content=b'{"client_ref": ', headers={"content-type": "application/json"})
     assert refused.status_code == 422
     assert refused.json()["code"] == "invalid_request"
 

@@ -31,6 +31,7 @@ from ledger.encryption import KeyRing
 from ledger.invariants import violations
 from ledger.moves import Moves
 from ledger.reads import AccountView, Reads
+from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
@@ -63,6 +64,7 @@ class House:
         self.verifications = Verifications(self.database, KEYS)
         self.moves = Moves(self.database, KEYS, RULES)
         self.transfers = Transfers(self.database, KEYS)
+        self.statements = Statements(self.database)
         self.reads = Reads(self.database, KEYS, RULES)
         self.register()
         self.accounts.top_up(self.account_id, "first", 1_000_00, now=now())
@@ -88,7 +90,7 @@ class House:
             bank=BankActivities(self.bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves),
             reconciliation=ReconciliationActivities(
-                self.client, self.task_queue, self.bank, Sweeps(self.database), self.database
+                self.client, self.task_queue, self.bank, Sweeps(self.database), self.statements, self.database
             ),
             threads=ThreadPoolExecutor(4),
             interceptors=interceptors,

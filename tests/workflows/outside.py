@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from uuid import UUID
 
 from bank.client import BankInDoubt, Changes
 from domain.bank_card import BankCard
+from domain.statement import StatementEntry
 from domain.withdrawal import BankAnswer, TransferState
 from sms.client import SmsNotSent
 
@@ -19,6 +21,7 @@ class FakeBank:
     booked: dict[UUID, BankAnswer] = field(default_factory=dict)
     submissions: list[UUID] = field(default_factory=list)
     queries: list[UUID] = field(default_factory=list)
+    statements: dict[date, list[StatementEntry]] = field(default_factory=dict)
     changed: list[UUID] = field(default_factory=list)
     on_submission: TransferState = TransferState.ACCEPTED
     unavailable: int = 0
@@ -38,6 +41,10 @@ class FakeBank:
         self._answer_or_not()
         seen = int(cursor or 0)
         return Changes(tuple(str(ref) for ref in self.changed[seen:]), str(len(self.changed)))
+
+    async def statement(self, day: date) -> list[StatementEntry]:
+        self._answer_or_not()
+        return self.statements.get(day, [])
 
     async def query(self, client_ref: UUID) -> BankAnswer | None:
         self._answer_or_not()

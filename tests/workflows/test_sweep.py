@@ -11,10 +11,12 @@ from temporalio.client import Client
 
 from activities import reconciliation
 from activities.reconciliation import ReconciliationActivities
+from domain.shanghai import day_of
+from domain.statement import EntryKind, StatementEntry
 from domain.withdrawal import Status, TransferState
 from ledger.sweeps import Sweeps
-from tests.workflows.house import House, until
-from workflows.reconciliation import ReconciliationWorkflow, SweepReport
+from tests.workflows.house import House, now, until
+from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +125,7 @@ async def test_the_cursor_moves_only_after_everyone_was_prompted(house: House) -
     house.bank.says(withdrawal_id, TransferState.ACCEPTED)
     sweeps = Sweeps(house.database)
     broken = ReconciliationActivities(
-        cast("Client", _Unreachable()), house.task_queue, house.bank, sweeps, house.database
+        cast("Client", _Unreachable()), house.task_queue, house.bank, sweeps, house.statements, house.database
     )
     with pytest.raises(ConnectionError):
         await broken.pull_changes()
@@ -143,3 +145,15 @@ async def test_a_bank_that_is_away_does_not_keep_the_rest_of_the_sweep_from_runn
     async with house.worker():
         report = await sweep(house)
     assert report == SweepReport(prompted=None, restarted=0, broken_invariants=[])
+
+
+async def test_the_banks_statement_is_read_and_matched(house: House) -> None:
+    """A payment under a reference that is none of ours is a difference, found by the daily run."""
+    yesterday = day_of(now()) - timedelta(days=1)
+    house.bank.statements[yesterday] = [StatementEntry("B1", "somebody-else", EntryKind.PAYMENT, 1_00)]
+    async with house.worker():
+        still_open = await house.client.execute_workflow(
+            StatementWorkflow.run, id=f"statement-{house.task_queue}", task_queue=house.task_queue
+        )
+    assert still_open == 1
+    assert [difference.client_ref for difference in house.statements.open_differences()] == ["somebody-else"]

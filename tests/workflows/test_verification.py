@@ -149,3 +149,25 @@ async def test_a_run_lost_before_the_code_is_entered_goes_on_where_the_rows_stan
         assert standing.status is Status.PROCESSING
         await until(lambda: house.bank.submissions == [withdrawal_id])
     assert len(house.sms.messages) == 1
+
+
+async def test_a_right_code_that_nobody_came_to_tell_of_is_frozen_all_the_same(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """The API died between the row and the run: at the end of the code's life the run finds the row, once."""
+    async with long_house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await long_house.open()
+        long_house.enter_code(withdrawal_id)
+        await skipping.fast_forward(long_house.handle(withdrawal_id), timedelta(minutes=11))
+        assert long_house.status(withdrawal_id) is Status.PROCESSING
+
+
+async def test_a_run_lost_after_the_code_was_entered_freezes_at_once(house: House) -> None:
+    """A run that finds the phone verified waits for nobody."""
+    async with house.worker():
+        withdrawal_id = await house.open()
+        await house.handle(withdrawal_id).terminate("lost")
+        house.enter_code(withdrawal_id)
+        await house.update(WithdrawalWorkflow.open, withdrawal_id)
+        await house.becomes(withdrawal_id, Status.PROCESSING)
