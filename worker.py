@@ -34,6 +34,7 @@ from activities.refusals import RefusalInterceptor
 from activities.sms import SmsActivities
 from bank.client import HttpBank
 from ledger.database import Database
+from ledger.instructions import Instructions
 from ledger.moves import Moves
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
@@ -84,7 +85,9 @@ def build_worker(
             ledger.freeze,
             ledger.expire,
             ledger.cancel,
+            ledger.cancel_for_operator,
             ledger.decide,
+            ledger.decide_by_hand,
             ledger.remind_finance,
             ledger.record_answer,
             ledger.put_under_review,
@@ -169,7 +172,9 @@ async def run(settings: Settings) -> None:
             worker = build_worker(
                 client,
                 settings.task_queue,
-                ledger=LedgerActivities(moves, verifications, transfers, settings.decide_by_signal),
+                ledger=LedgerActivities(
+                    moves, verifications, transfers, Instructions(database), settings.decide_by_signal
+                ),
                 bank=BankActivities(bank, transfers),
                 sms=SmsActivities(HttpSmsGateway(sms_http), verifications, moves),
                 reconciliation=ReconciliationActivities(

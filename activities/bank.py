@@ -31,16 +31,18 @@ class BankActivities:
         """Submits the transfer, or asks what became of it if it was ever submitted before.
 
         A reference that the bank does not know is submitted again unchanged: not found is not failed.
-        None if there is nothing to ask: the withdrawal is not the bank's to pay (any more).
+        Under review it is only asked about. None if there is no answer to build on, or nothing to ask.
         """
-        order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
-        if order is None:
-            return None
         async with _beating():
-            if order.asked_before:
+            order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
+            if order is not None and order.asked_before:
                 known = await self.bank.query(withdrawal_id)
                 if known is not None:
                     return known
+                # The query may have taken its time: finance's word in between forbids what was allowed before it.
+                order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
+            if order is None or not order.may_submit:
+                return None
             return await self.bank.submit(withdrawal_id, order.amount_fen, order.card)
 
     @activity.defn

@@ -13,7 +13,8 @@ from uuid import UUID
 from temporalio import activity
 
 from domain.errors import NotPossibleNow
-from domain.withdrawal import BankAnswer, Door, FinanceDecision, Resolution, Standing
+from domain.withdrawal import BankAnswer, Decision, Door, FinanceDecision, Standing, Verb
+from ledger.instructions import Instructions
 from ledger.moves import Instruction, Moves
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
@@ -26,6 +27,7 @@ class LedgerActivities:
     moves: Moves
     verifications: Verifications
     transfers: Transfers
+    instructions: Instructions
     decide_by_signal: bool = True
 
     @activity.defn
@@ -49,15 +51,28 @@ class LedgerActivities:
         return self.verifications.expire(withdrawal_id, now=at)
 
     @activity.defn
-    def cancel(self, withdrawal_id: UUID, instruction: Instruction, at: datetime) -> Standing:
-        """Ends it before the bank is asked; gives frozen money back."""
-        return self.moves.cancel(withdrawal_id, instruction, now=at)
+    def cancel(self, withdrawal_id: UUID, instruction_id: UUID, at: datetime) -> Standing:
+        """Ends it before the bank is asked, for the customer; gives frozen money back."""
+        asked = self.instructions.read(withdrawal_id, Verb.CANCEL, instruction_id)
+        return self.moves.cancel(withdrawal_id, asked.instruction, now=at)
 
     @activity.defn
-    def decide(self, withdrawal_id: UUID, word: FinanceDecision, instruction: Instruction, at: datetime) -> Standing:
-        """Records finance's decision and lets the withdrawal go on, or unfreezes."""
-        if instruction.door is Door.TEMPORAL and not self.decide_by_signal:
+    def cancel_for_operator(self, withdrawal_id: UUID, operation_key: str, at: datetime) -> Standing:
+        """The same for whoever asked Temporal to cancel the run."""
+        return self.moves.cancel(withdrawal_id, Instruction("operator", Door.TEMPORAL, operation_key), now=at)
+
+    @activity.defn
+    def decide(self, withdrawal_id: UUID, instruction_id: UUID, at: datetime) -> Standing:
+        """Finance's decision as the API recorded it: the withdrawal goes on, or is unfrozen."""
+        asked = self.instructions.read(withdrawal_id, Verb.DECIDE, instruction_id)
+        return self.moves.decide(withdrawal_id, Decision(asked.word), asked.note, asked.instruction, now=at)
+
+    @activity.defn
+    def decide_by_hand(self, withdrawal_id: UUID, word: FinanceDecision, operation_key: str, at: datetime) -> Standing:
+        """Finance's decision through Temporal's own door, where a setting opens it; the same rules hold."""
+        if not self.decide_by_signal:
             raise NotPossibleNow(status=self.moves.standing(withdrawal_id).status)
+        instruction = Instruction(word.approver, Door.TEMPORAL, operation_key)
         return self.moves.decide(withdrawal_id, word.decision, word.note, instruction, now=at)
 
     @activity.defn
@@ -76,6 +91,7 @@ class LedgerActivities:
         return self.moves.put_under_review(withdrawal_id, now=at)
 
     @activity.defn
-    def resolve(self, withdrawal_id: UUID, word: Resolution, instruction: Instruction, at: datetime) -> Standing:
-        """Settles or unfreezes on finance's recorded word."""
-        return self.transfers.resolve(withdrawal_id, word.outcome, word.evidence, instruction, now=at)
+    def resolve(self, withdrawal_id: UUID, instruction_id: UUID, at: datetime) -> Standing:
+        """Settles or unfreezes on finance's word as the API recorded it."""
+        asked = self.instructions.read(withdrawal_id, Verb.RESOLVE, instruction_id)
+        return self.transfers.resolve(withdrawal_id, asked.word, asked.note, asked.instruction, now=at)

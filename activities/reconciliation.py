@@ -6,6 +6,7 @@ It moves no money. It only makes sure that the story of each withdrawal is being
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -49,12 +50,14 @@ class ReconciliationActivities:
         cursor = await asyncio.to_thread(self.sweeps.cursor)
         for _ in range(PAGES):
             changes = await self.bank.changes(cursor)
-            known = await asyncio.to_thread(self.sweeps.statuses, _withdrawal_ids(changes.client_refs))
-            for withdrawal_id, status in known.items():
-                prompted += await self._prompt(withdrawal_id, status)
+            known = await asyncio.to_thread(self.sweeps.known, _withdrawal_ids(changes.states))
+            for withdrawal_id, (status, state) in known.items():
+                if changes.states[str(withdrawal_id)] != state:  # What we know already needs no look.
+                    await self._prompt(withdrawal_id, status)
+                    prompted += 1
             # Only now: a crash before this line prompts some of them twice, one after it would forget them.
             await asyncio.to_thread(self.sweeps.move_cursor, changes.next_cursor, now=datetime.now(UTC))
-            if not changes.client_refs or changes.next_cursor == cursor:
+            if not changes.states or changes.next_cursor == cursor:
                 break
             cursor = changes.next_cursor
         return prompted
@@ -102,14 +105,11 @@ class ReconciliationActivities:
             activity.logger.error("the bank's book and ours differ in %d places", still_open)
         return still_open
 
-    async def _prompt(self, withdrawal_id: UUID, status: Status) -> bool:
-        if not status.is_final:
+    async def _prompt(self, withdrawal_id: UUID, status: Status) -> None:
+        if status.is_final:
+            await self._start(RETURN_WORKFLOW_TYPE, return_workflow_id(withdrawal_id), withdrawal_id, signal="look")
+        else:
             await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id, signal="look")
-            return True
-        if status is Status.PAID:
-            await self._start(RETURN_WORKFLOW_TYPE, return_workflow_id(withdrawal_id), withdrawal_id)
-            return True
-        return False
 
     async def _start(self, workflow: str, run_id: str, withdrawal_id: UUID, *, signal: str | None = None) -> None:
         """Starts the run, or finds it running; by name, since activities know no workflows."""
@@ -123,7 +123,7 @@ class ReconciliationActivities:
         )
 
 
-def _withdrawal_ids(client_refs: tuple[str, ...]) -> list[UUID]:
+def _withdrawal_ids(client_refs: Iterable[str]) -> list[UUID]:
     """The references that can be ours."""
     ids = []
     for ref in client_refs:

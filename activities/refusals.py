@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.exc import DataError, IntegrityError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -11,7 +12,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from domain.errors import REFUSALS, Refusal, TemporarilyUnavailable
+from domain.errors import REFUSALS, InvariantBroken, Refusal, TemporarilyUnavailable
 
 
 def as_application_error(refusal: Refusal) -> ApplicationError:
@@ -35,6 +36,23 @@ def as_refusal(error: BaseException | None) -> Refusal | None:
     return None
 
 
+def as_broken(error: BaseException | None) -> bool:
+    """True if an error says that something holds no more that must hold."""
+    while error is not None:
+        if isinstance(error, ApplicationError) and error.type == INVARIANT_BROKEN:
+            return True
+        error = error.__cause__
+    return False
+
+
+INVARIANT_BROKEN = "invariant_broken"
+
+
+def _words_of(broken: Exception) -> str:
+    """What may travel into a history: our own words, or the class of PostgreSQL's."""
+    return str(broken) if isinstance(broken, InvariantBroken) else f"PostgreSQL refused: {type(broken).__name__}"
+
+
 class RefusalInterceptor(Interceptor):
     """Lets every activity raise plain domain errors."""
 
@@ -50,3 +68,6 @@ class _Translating(ActivityInboundInterceptor):
             raise  # Passes by itself: Temporal tries again.
         except Refusal as refusal:
             raise as_application_error(refusal) from refusal
+        except (InvariantBroken, DataError, IntegrityError) as broken:
+            # The same arguments would break it again, for ever. The story shows it, and asks anew later.
+            raise ApplicationError(_words_of(broken), type=INVARIANT_BROKEN, non_retryable=True) from None

@@ -32,6 +32,7 @@ from api.shapes import Notification
 from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
+from ledger.instructions import Instructions
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -116,7 +117,9 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
         verifications=Verifications(database, keys),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
-        engine=TemporalEngine(client, settings.task_queue, timedelta(seconds=settings.engine_timeout_s)),
+        engine=TemporalEngine(
+            client, settings.task_queue, timedelta(seconds=settings.engine_timeout_s), Instructions(database)
+        ),
         authenticator=Authenticator(
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock
         ),

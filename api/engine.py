@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
+from starlette.concurrency import run_in_threadpool
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
@@ -26,7 +28,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.refusals import as_refusal
 from domain.errors import TemporarilyUnavailable
-from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, return_workflow_id, workflow_id
+from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, Verb, return_workflow_id, workflow_id
+from ledger.instructions import Instructions
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -82,6 +85,7 @@ class TemporalEngine:
     client: Client
     task_queue: str
     timeout: timedelta
+    instructions: Instructions
 
     async def open(self, withdrawal_id: UUID) -> Standing:
         return await self._update(withdrawal_id, WithdrawalWorkflow.open)
@@ -93,13 +97,17 @@ class TemporalEngine:
         return await self._update(withdrawal_id, WithdrawalWorkflow.resend)
 
     async def cancel(self, withdrawal_id: UUID, actor: str) -> Standing:
-        return await self._update(withdrawal_id, WithdrawalWorkflow.cancel, actor)
+        return await self._instruct(withdrawal_id, WithdrawalWorkflow.cancel, Verb.CANCEL, actor)
 
     async def decide(self, withdrawal_id: UUID, word: FinanceDecision) -> Standing:
-        return await self._update(withdrawal_id, WithdrawalWorkflow.decide, word)
+        return await self._instruct(
+            withdrawal_id, WithdrawalWorkflow.decide, Verb.DECIDE, word.approver, word.decision, word.note
+        )
 
     async def resolve(self, withdrawal_id: UUID, word: Resolution) -> Standing:
-        return await self._update(withdrawal_id, WithdrawalWorkflow.resolve, word)
+        return await self._instruct(
+            withdrawal_id, WithdrawalWorkflow.resolve, Verb.RESOLVE, word.resolver, word.outcome, word.evidence
+        )
 
     async def look(self, withdrawal_id: UUID) -> None:
         async with self._reached():
@@ -123,14 +131,16 @@ class TemporalEngine:
                     static_summary=_SUMMARY,
                     rpc_timeout=self.timeout,
                 )
-            elif status is Status.PAID:
+            else:
+                # Over for us: a payment may have come back, or the bank may say otherwise after all.
                 await self.client.start_workflow(
                     BankReturnWorkflow.run,
                     BankReturnInput(withdrawal_id),
                     id=return_workflow_id(withdrawal_id),
                     task_queue=self.task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    static_summary="Ask the bank whether a paid withdrawal came back",
+                    start_signal="look",
+                    static_summary="What became of a transfer after all",
                     rpc_timeout=self.timeout,
                 )
 
@@ -148,6 +158,14 @@ class TemporalEngine:
         since = datetime.now(UTC) - POLLED_WITHIN
         polled = (poller.last_access_time.ToDatetime(UTC) for poller in answer.pollers)
         return EngineHealth(reachable=True, workers=any(at > since for at in polled))
+
+    async def _instruct(
+        self, withdrawal_id: UUID, update: Any, verb: Verb, actor: str, word: str = "", note: str = ""
+    ) -> Standing:
+        """Writes down who asks for what, and prompts the run with the row's id: Temporal carries nobody's word."""
+        record = partial(self.instructions.record, word=word, note=note, now=datetime.now(UTC))
+        instruction_id = await run_in_threadpool(record, withdrawal_id, verb, actor)
+        return await self._update(withdrawal_id, update, instruction_id)
 
     async def _update(self, withdrawal_id: UUID, update: Any, *words: object) -> Standing:
         """Update-with-start: the run that is there hears it, or a new one resumes from the rows."""

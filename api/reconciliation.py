@@ -45,8 +45,8 @@ class DifferencesBody(BaseModel):
     statements_read_until: date | None
 
 
-@routes.get("", responses=refused_with())
-async def read_differences(caller: Operator, parts: AppParts) -> DifferencesBody:
+@routes.get("", responses=refused_with(), dependencies=[Depends(allow(OPERATIONS))])
+async def read_differences(parts: AppParts) -> DifferencesBody:
     """What is not closed yet."""
     now = parts.clock()
     found = await run_in_threadpool(parts.statements.open_differences)

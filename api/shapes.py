@@ -98,10 +98,10 @@ class Form(BaseModel):
 class BankCardForm(Form):
     """Rule 7: the bank card the money goes to."""
 
-    account_name: Name
+    account_name: Name = Field(repr=False)
     bank_name: Name
     branch_name: Name
-    card_number: CardNumber
+    card_number: CardNumber = Field(repr=False)
 
     def card(self) -> BankCard:
         """The card as the domain has it."""
@@ -146,9 +146,9 @@ class RegistrationForm(Form):
     """What billing and real-name verification know of an account; it replaces what was known before."""
 
     subject_type: Annotated[SubjectType, Field(strict=False)]
-    subject_name: Name
+    subject_name: Name = Field(repr=False)
     verified: bool
-    phone: Phone | None
+    phone: Phone | None = Field(repr=False)
     suspended: bool
     pay_as_you_use: bool
 

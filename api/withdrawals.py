@@ -120,7 +120,7 @@ async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, 
     """Enter the code; once it is right, the amount is frozen."""
     _refuse_if_over_for_code(await _own(parts, caller, withdrawal_id))
     try:
-        await run_in_threadpool(
+        standing = await run_in_threadpool(
             parts.verifications.try_code, withdrawal_id, form.code, by=caller.subject, now=parts.clock()
         )
     except WrongCode as wrong:
@@ -129,7 +129,9 @@ async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, 
             with suppress(Refusal):
                 await parts.engine.look(withdrawal_id)
         raise
-    await parts.engine.verify(withdrawal_id)
+    if standing.status is Status.AWAITING_VERIFICATION:
+        # A repeat finds the money frozen: it must not keep the run from those with something new to say.
+        await parts.engine.verify(withdrawal_id)
     record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
     # Only what was frozen has a window. A bank that refused at once does not make the code wrong.
     if record.window is None:

@@ -6,6 +6,8 @@ same reference is asked about, then submitted again unchanged.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from http import HTTPStatus
@@ -29,9 +31,9 @@ class BankInDoubt(Exception):
 
 @dataclass(frozen=True)
 class Changes:
-    """Which references changed at the bank since a cursor, and the cursor to go on from."""
+    """Which references changed at the bank since a cursor, with their latest state, and the cursor to go on from."""
 
-    client_refs: tuple[str, ...]
+    states: Mapping[str, str]
     next_cursor: str
 
 
@@ -89,9 +91,9 @@ class HttpBank:
             raise BankInDoubt(f"the bank answered a look at its changes with {response.status_code}")
         try:
             content = response.json()
-            # One transfer may have changed several times in a page: one look is enough.
-            refs = dict.fromkeys(str(item["client_ref"]) for item in content["items"])
-            return Changes(tuple(refs), str(content["next_cursor"]))
+            # One transfer may have changed several times in a page: the last state is what it is now.
+            states = {str(item["client_ref"]): str(item["state"]) for item in content["items"]}
+            return Changes(states, str(content["next_cursor"]))
         except (ValueError, KeyError, TypeError):
             raise BankInDoubt("the bank answered in words we don't know") from None
 
@@ -120,14 +122,32 @@ class HttpBank:
             raise BankInDoubt(f"no answer from the bank ({type(cut).__name__})") from None
 
 
+_WORD = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+def _word(value: object) -> str | None:
+    """A reference or a code as it may go into a history and a row; anything else is a ``ValueError``."""
+    if value is None or (isinstance(value, str) and _WORD.fullmatch(value)):
+        return value
+    raise ValueError("not a word of the bank's")
+
+
+def _reason(value: object) -> str | None:
+    """The bank's code for a no; free text, which may name somebody, is left with the bank."""
+    try:
+        return _word(value)
+    except ValueError:
+        return None
+
+
 def _answer(response: httpx.Response) -> BankAnswer:
     try:
         content = response.json()
         amount = content.get("amount")
         answer = BankAnswer(
             state=TransferState(content["state"]),
-            bank_ref=content.get("bank_ref"),
-            reason_code=content.get("reason_code"),
+            bank_ref=_word(content.get("bank_ref")),
+            reason_code=_reason(content.get("reason_code")),
             amount_fen=None if amount is None else parse_yuan(amount),
         )
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -152,13 +153,42 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class Verb(StrEnum):
+    """What people can ask of a withdrawal that is under way."""
+
+    CANCEL = "cancel"
+    DECIDE = "decide"
+    RESOLVE = "resolve"
+
+
 @dataclass(frozen=True)
 class FinanceDecision:
-    """The payload of ``decide``, whichever door it comes through."""
+    """Finance's decision, whichever door it comes through."""
 
     approver: str
     decision: Decision
     note: str = ""
+
+
+_ACTOR = re.compile(r"[^\s\x00-\x1f\x7f]{1,255}")
+_NOTE = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]{0,1000}")
+
+
+def is_actor(name: object) -> bool:
+    """True for what can name a person: no white space, so that nobody is two people by a blank."""
+    return isinstance(name, str) and _ACTOR.fullmatch(name) is not None
+
+
+def read_decision(word: object) -> FinanceDecision:
+    """Reads ``{"approver", "decision", "note"?}`` as it comes through Temporal's door; else a ``ValueError``."""
+    if not isinstance(word, dict) or not is_actor(word.get("approver")):
+        raise ValueError("an approver is 1 to 255 characters without white space")
+    note = word.get("note", "")
+    if not isinstance(note, str) or _NOTE.fullmatch(note) is None:
+        raise ValueError("a note is up to 1,000 characters of text")
+    if word.get("decision") not in tuple(Decision):
+        raise ValueError("a decision is approve or reject")
+    return FinanceDecision(word["approver"], Decision(word["decision"]), note)
 
 
 @dataclass(frozen=True)

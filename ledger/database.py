@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from psycopg import errors
 from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url, text
 
 from domain.errors import TemporarilyUnavailable
+
+log = logging.getLogger(__name__)
 
 # Limits on everything: a lock held too long or a lost client must not stop the others.
 _SESSION = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
@@ -69,8 +73,17 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as away:
-        raise TemporarilyUnavailable from away
+        if isinstance(away.orig if isinstance(away, exc.DBAPIError) else None, errors.ProgramLimitExceeded):
+            raise  # A value too large for an index is no outage, whatever its class says.
+        raise _unavailable(away) from None
     except exc.DBAPIError as error:
         if error.connection_invalidated:
-            raise TemporarilyUnavailable from error
+            raise _unavailable(error) from None
         raise
+
+
+def _unavailable(error: exc.SQLAlchemyError) -> TemporarilyUnavailable:
+    """Leaves the driver's message behind: failures travel into Temporal, and its DETAIL may quote a row."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    log.warning("PostgreSQL is away: %s", type(cause).__name__)
+    return TemporarilyUnavailable()

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from domain.withdrawal import OPEN, Status
+from domain.withdrawal import OPEN, Status, TransferState
 from ledger.database import Database
-from ledger.tables import bank_cursor, withdrawals
+from ledger.tables import bank_cursor, transfers, withdrawals
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,18 @@ class Sweeps:
                 )
             )
 
-    def statuses(self, withdrawal_ids: Collection[UUID]) -> dict[UUID, Status]:
-        """The status of each of these that we know; a reference of somebody else's is absent."""
-        query = select(withdrawals.c.id, withdrawals.c.status).where(withdrawals.c.id.in_(withdrawal_ids))
+    def known(self, withdrawal_ids: Collection[UUID]) -> dict[UUID, tuple[Status, TransferState]]:
+        """The status and the transfer's state of each of these that we asked the bank for; no one else's."""
+        query = (
+            select(withdrawals.c.id, withdrawals.c.status, transfers.c.state)
+            .join_from(withdrawals, transfers)
+            .where(withdrawals.c.id.in_(withdrawal_ids))
+        )
         with self.database.transaction() as connection:
-            return {withdrawal_id: Status(status) for withdrawal_id, status in connection.execute(query)}
+            return {
+                withdrawal_id: (Status(status), TransferState(state))
+                for withdrawal_id, status, state in connection.execute(query)
+            }
 
     def unfinished(self, *, unchanged_since: datetime, after: UUID | None, limit: int) -> list[UUID]:
         """A page of the withdrawals that are not over, by id, without those that changed only just now."""

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.bank_card import SubjectType
 from domain.statement import DifferenceKind, EntryKind
-from domain.withdrawal import OPEN, USES_MONTH, Decision, Door, Status, TransferState
+from domain.withdrawal import OPEN, USES_MONTH, Decision, Door, Status, TransferState, Verb
 
 metadata = MetaData(
     naming_convention={
@@ -145,6 +145,8 @@ transactions = Table(
     ),
     Index("transactions_one_return", "withdrawal_id", unique=True, postgresql_where=text("kind = 'return'")),
     Index(None, "account_id", "id"),
+    # Most transactions are charges: the moves of one withdrawal are found without walking over them.
+    Index("transactions_of_withdrawal_idx", "withdrawal_id", postgresql_where=text("withdrawal_id IS NOT NULL")),
     comment="The book: each has two or more postings that sum to zero and is never changed.",
 )
 
@@ -201,6 +203,7 @@ withdrawals = Table(
         postgresql_where=text(_one_of("status", USES_MONTH)),
     ),
     Index("withdrawals_record_idx", "account_id", text("created_at DESC"), text("id DESC")),
+    Index("withdrawals_by_status_idx", "status", text("created_at DESC"), text("id DESC")),
     Index("withdrawals_newest_idx", text("created_at DESC"), text("id DESC")),
     Index("withdrawals_unfinished_idx", "id", postgresql_where=text(_one_of("status", OPEN))),
     comment="Every application and where it stands.",
@@ -264,6 +267,19 @@ resolutions = Table(
     CheckConstraint("resolver <> applicant", name="four_eyes"),
     ForeignKeyConstraint(["withdrawal_id", "applicant"], ["withdrawals.id", "withdrawals.applicant"]),
     comment="Finance's word on a transfer whose outcome the bank did not tell.",
+)
+
+instructions = Table(
+    "instructions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("withdrawal_id", Uuid, ForeignKey("withdrawals.id"), nullable=False),
+    Column("verb", Text, CheckConstraint(_one_of("verb", Verb), name="verb"), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    _moment("recorded_at"),
+    comment="What an authenticated caller of the API asked for; the workflow carries out nothing else in their name.",
 )
 
 transfers = Table(
@@ -354,5 +370,5 @@ working_calendar = Table(
     comment="Chinese working days, whole published years only.",
 )
 
-APPEND_ONLY = (transactions, postings, withdrawal_events, decisions, resolutions)
+APPEND_ONLY = (transactions, postings, withdrawal_events, decisions, resolutions, instructions)
 """Never updated, never deleted: by trigger, and by the rights of the application's role."""

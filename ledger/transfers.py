@@ -25,12 +25,17 @@ ASKED = (Status.PROCESSING, Status.UNDER_REVIEW)
 
 @dataclass(frozen=True)
 class TransferOrder:
-    """What the bank is asked to pay. ``asked_before`` means that it may already know of it: query first."""
+    """What the bank is asked to pay.
+
+    ``asked_before`` means that it may already know of it: query first. ``may_submit`` is False once finance was
+    asked: from then on a submission could meet finance's word that it was not paid.
+    """
 
     withdrawal_id: UUID
     amount_fen: int
     card: BankCard = field(repr=False)
     asked_before: bool
+    may_submit: bool
 
 
 _TRANSFER = select(transfers).where(transfers.c.withdrawal_id == bindparam("withdrawal_id"))
@@ -143,7 +148,7 @@ class Transfers:
             branch_name=row["branch_name"],
             card_number=self.keys.decrypt(row["card_number"], column="withdrawals.card_number", row=row_id),
         )
-        return TransferOrder(row["id"], row["amount_fen"], card, asked_before)
+        return TransferOrder(row["id"], row["amount_fen"], card, asked_before, row["status"] == Status.PROCESSING)
 
     def _note(self, connection: Connection, answer: BankAnswer, withdrawal_id: UUID, now: datetime) -> None:
         values = {"state": str(answer.state), "reason_code": answer.reason_code, "updated_at": now}

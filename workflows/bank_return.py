@@ -1,4 +1,4 @@
-"""A bank that sends a paid transfer back (退票), days later, when the withdrawal's own run has long been closed."""
+"""News of a transfer whose withdrawal is over: a return (退票) days later, or a word against what we recorded."""
 
 from __future__ import annotations
 
@@ -23,27 +23,45 @@ class BankReturnInput:
 
 @workflow.defn(name=RETURN_WORKFLOW_TYPE)
 class BankReturnWorkflow:
-    """Asks the bank whether a paid transfer came back, and credits it exactly once if it did."""
+    """Asks the bank what became of a transfer after all, and credits a return exactly once."""
+
+    @workflow.init
+    def __init__(self, input: BankReturnInput) -> None:
+        self._id = input.withdrawal_id
+        self._looks_wanted = False
 
     @workflow.run
-    async def run(self, input: BankReturnInput) -> Status:
-        """Returns the withdrawal's status: ``returned``, or ``paid`` if the notification meant nothing."""
+    async def run(self, input: BankReturnInput) -> Status | None:
+        """Returns the withdrawal's status, None if the bank does not know the transfer."""
+        status = await self._ask()
+        while self._looks_wanted:  # News that came after the bank had answered.
+            self._looks_wanted = False
+            status = await self._ask()
+        return status
+
+    @workflow.signal
+    def look(self) -> None:
+        """Something changed at the bank."""
+        self._looks_wanted = True
+
+    async def _ask(self) -> Status | None:
         answer = await workflow.execute_activity_method(
             BankActivities.query_bank,
-            input.withdrawal_id,
-            summary="Did the money come back?",
+            self._id,
+            summary="What became of it after all?",
             start_to_close_timeout=options.ASK_BANK,
-            heartbeat_timeout=options.BANK_HEARTBEAT,
             schedule_to_close_timeout=options.ASK_FOR_RETURN,
+            heartbeat_timeout=options.BANK_HEARTBEAT,
             retry_policy=options.ASK_BANK_RETRIES,
         )
         if answer is None:
-            return Status.PAID
+            return None
         standing = await workflow.execute_local_activity_method(
             LedgerActivities.record_answer,
-            args=[input.withdrawal_id, answer, workflow.now()],
+            args=[self._id, answer, workflow.now()],
             summary=f"The bank says: {answer.state}",
             start_to_close_timeout=options.LEDGER_STEP,
+            local_retry_threshold=options.LEDGER_AWAY,
             retry_policy=options.LEDGER_RETRIES,
         )
         return standing.status

@@ -7,8 +7,10 @@ from datetime import timedelta
 from temporalio.common import RetryPolicy
 
 LEDGER_STEP = timedelta(seconds=20)
-LEDGER_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
-"""A transaction of ours: milliseconds, or as long as the database is away. It is never given up."""
+LEDGER_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(minutes=2))
+LEDGER_AWAY = timedelta(seconds=5)
+"""A transaction of ours: milliseconds, or as long as the database is away. It is never given up, and after five
+seconds it waits on a timer: a step that waits inside its workflow task would grow the history every few seconds."""
 
 SEND_CODE = timedelta(seconds=10)
 SEND_CODE_ALTOGETHER = timedelta(minutes=2)
@@ -19,7 +21,7 @@ ASK_BANK = timedelta(minutes=1)
 ASK_BANK_AT_LEAST = timedelta(minutes=10)
 ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 """Asked again until it answers or the window ends, and for ten minutes at least."""
-BANK_HEARTBEAT = timedelta(seconds=10)
+BANK_HEARTBEAT = timedelta(seconds=15)
 """A worker that is silent for longer counts as dead, and another one asks the bank."""
 
 CHECK_BANK = timedelta(seconds=2)
@@ -31,6 +33,9 @@ ASK_FOR_RETURN = timedelta(days=3)
 
 FINANCE_REMINDERS = (timedelta(days=1), timedelta(days=2), timedelta(days=4), timedelta(days=7))
 """How long finance is waited for before each reminder; the last one repeats."""
+
+NEEDS_A_PERSON = timedelta(hours=1)
+"""How long a run that met something that must not be waits before it looks again by itself."""
 
 SOON = timedelta(seconds=1)
 """The shortest timer: a deadline that has just passed is looked at once more, not in a loop."""

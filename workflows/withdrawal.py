@@ -25,23 +25,14 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.bank import BankActivities
     from activities.ledger import LedgerActivities
-    from activities.refusals import as_application_error, as_refusal
+    from activities.refusals import as_application_error, as_broken, as_refusal
     from activities.sms import SmsActivities
-    from domain.errors import CodeExpired, NotPossibleNow
+    from domain.errors import CodeExpired, InvalidRequest, NotPossibleNow
     from domain.shanghai import end_of
-    from domain.withdrawal import (
-        WORKFLOW_TYPE,
-        BankAnswer,
-        Decision,
-        Door,
-        FinanceDecision,
-        Resolution,
-        Standing,
-        Status,
-    )
-    from ledger.moves import Instruction
+    from domain.withdrawal import WORKFLOW_TYPE, BankAnswer, Standing, Status, read_decision
     from workflows import options
     from workflows.details import describe
+    from workflows.prompts import Prompts, until
 
 
 @dataclass(frozen=True)
@@ -61,14 +52,10 @@ class WithdrawalWorkflow:
         self._standing: Standing | None = None
         self._first_code: asyncio.Task[None] | None = None
         self._bank_asked = False
+        self._asking = False
         self._reminders = 0
         self._note = ""
-        # Whoever wants the story to look again takes a number; it is answered once the story has looked.
-        self._looks_wanted = 0
-        self._looks_noticed = 0
-        self._looks_done = 0
-        self._cancel_requested = False
-        self._cancel_answered = False
+        self._prompts = Prompts()
 
     @workflow.run
     async def run(self, input: WithdrawalInput) -> Status:
@@ -80,30 +67,38 @@ class WithdrawalWorkflow:
             except asyncio.CancelledError:
                 if workflow.cancellation_reason() is None:
                     raise  # Not a cancellation: this worker only evicts the run from its cache.
-                self._cancel_requested = True
+                self._prompts.cancel_requested = True
         story.result()
-        await self._until(workflow.all_handlers_finished)
-        if self._cancel_requested and self._here.status is Status.CANCELLED:
+        await until(workflow.all_handlers_finished)
+        if self._prompts.cancel_requested and self._here.status is Status.CANCELLED:
             raise asyncio.CancelledError
         return self._here.status
 
     async def _tell(self) -> None:
         await self._step(LedgerActivities.check_eligibility, "Check the rules")
-        while not self._here.status.is_final:
-            if self._cancel_requested and not self._cancel_answered:
-                await self._cancel_for_operator()
-                continue
-            match self._here.status:
-                case Status.AWAITING_VERIFICATION:
-                    await self._verification()
-                case Status.AWAITING_APPROVAL:
-                    await self._approval()
-                case Status.PROCESSING:
-                    await self._outcome()
-                case _:
-                    await self._review()
-            self._looks_done = self._looks_noticed
+        while not self._here.status.is_final or self._paid_but_prompted:
+            try:
+                await self._chapter()
+            except FailureError as error:
+                await self._show_to_a_person(error)
+            self._prompts.answer()
         await self._stop_sending()
+
+    async def _chapter(self) -> None:
+        if self._prompts.cancel_pending:
+            await self._cancel_for_operator()
+            return
+        match self._here.status:
+            case Status.AWAITING_VERIFICATION:
+                await self._verification()
+            case Status.AWAITING_APPROVAL:
+                await self._approval()
+            case Status.PROCESSING:
+                await self._outcome()
+            case Status.UNDER_REVIEW:
+                await self._review()
+            case _:
+                await self._possible_return()
 
     async def _verification(self) -> None:
         if self._here.verified:  # On record, though whoever recorded it may not have lived to say so.
@@ -142,25 +137,30 @@ class WithdrawalWorkflow:
             await self._remind()
         await self._ask_bank()
 
+    async def _possible_return(self) -> None:
+        self._prompts.notice()
+        await self._check_bank()
+
     # Prompts from outside. Each is answered from the rows, after the story has looked at them.
 
     @workflow.update
     async def open(self) -> Standing:
         """The application arrived: answered once the rules were checked and the first code was sent."""
-        await self._until(lambda: self._standing is not None)
+        await until(lambda: self._standing is not None)
         if self._here.status is Status.AWAITING_VERIFICATION and not self._here.code_sent:
-            await self._until(lambda: self._first_code is not None and self._first_code.done())
+            await until(
+                lambda: self._here.status.is_final or (self._first_code is not None and self._first_code.done())
+            )
         return self._here
 
     @workflow.update
     async def verify(self) -> Standing:
         """The right code may be on record: answered once the money is frozen, or the reason why not."""
-        self._looks_wanted += 1
-        wanted = self._looks_wanted
-        await self._until(
+        number = self._prompts.give()
+        await until(
             lambda: (
                 self._standing is not None
-                and (self._looks_done >= wanted or self._here.status is not Status.AWAITING_VERIFICATION)
+                and (self._prompts.answered(number) or self._here.status is not Status.AWAITING_VERIFICATION)
             )
         )
         return self._here
@@ -168,54 +168,45 @@ class WithdrawalWorkflow:
     @workflow.update
     async def resend(self) -> Standing:
         """Sends another code, within the limits of rule 8."""
-        await self._until(lambda: self._standing is not None)
-        await self._refusing(self._send_code(self._operation_key("resend")))
+        await until(lambda: self._standing is not None)
+        update = workflow.current_update_info()
+        assert update is not None, "this is an update's handler"
+        # One send for each update, the same when its step is carried out again.
+        await self._refusing(self._send_code(f"{workflow.info().workflow_id}:resend:{update.id}"))
         return self._here
 
     @workflow.update
-    async def cancel(self, actor: str) -> Standing:
-        """The customer's cancel; refused once the bank was asked."""
-        await self._refusing(self._cancel(actor, Door.API, self._operation_key("cancel")))
+    async def cancel(self, instruction_id: UUID) -> Standing:
+        """The customer's cancel, as the API recorded it; refused once the bank was asked."""
+        await self._refusing(self._step(LedgerActivities.cancel, "Cancel for the customer", instruction_id))
         return self._here
 
     @workflow.update(name="decide")
-    async def decide(self, word: FinanceDecision) -> Standing:
-        """Finance's decision through the API."""
-        await self._refusing(self._decide(word, Door.API, self._operation_key("decide")))
+    async def decide(self, instruction_id: UUID) -> Standing:
+        """Finance's decision, as the API recorded it."""
+        await self._refusing(self._step(LedgerActivities.decide, "Finance decides", instruction_id))
         return self._here
 
     @workflow.signal(name="decide")
-    async def decide_by_signal(self, word: dict[str, Any]) -> None:
+    async def decide_by_signal(self, word: Any) -> None:
         """Finance's decision through Temporal's own door; the same rules hold, and the event says the way."""
         # Taken as it comes and read here: a payload of another shape would be dropped without a word.
         try:
-            decision = FinanceDecision(
-                str(word["approver"]), Decision(word["decision"]), str(word.get("note", ""))[:1000]
-            )
+            decision = read_decision(word)
             key = f"{workflow.info().workflow_id}:decide:{decision.approver}:{decision.decision}"
-            await self._refusing(self._decide(decision, Door.TEMPORAL, key))
-        except (FailureError, KeyError, ValueError, AttributeError) as refused:
+            await self._step(LedgerActivities.decide_by_hand, f"Finance: {decision.decision}", decision, key)
+        except (FailureError, ValueError) as refused:
             # A signal has nobody to answer to, and must not end the run.
             workflow.logger.warning("a decision by signal was refused: %s", type(refused).__name__)
             self._show(f"A decision by signal was refused: {refused}")
 
     @workflow.update
-    async def resolve(self, word: Resolution) -> Standing:
+    async def resolve(self, instruction_id: UUID) -> Standing:
         """Finance's word on a transfer under review, unless the bank has an answer after all."""
-        await self._until(lambda: self._standing is not None)
+        await until(lambda: self._standing is not None and not self._asking)
         with suppress(FailureError):
-            answer = await workflow.execute_activity_method(
-                BankActivities.query_bank,
-                self._id,
-                summary="Does the bank have an answer after all?",
-                start_to_close_timeout=options.CHECK_BANK,
-                schedule_to_close_timeout=2 * options.CHECK_BANK,
-                retry_policy=options.CHECK_BANK_ONCE,
-            )
-            if answer is not None and answer.is_outcome:
-                await self._record(answer)
-        instruction = Instruction(word.resolver, Door.API, self._operation_key("resolve"))
-        await self._refusing(self._step(LedgerActivities.resolve, f"Finance: {word.outcome}", word, instruction))
+            await self._check_bank()
+        await self._refusing(self._step(LedgerActivities.resolve, "Finance resolves", instruction_id))
         return self._here
 
     @open.validator  # noqa: A003 - the update above, not the builtin
@@ -231,15 +222,21 @@ class WithdrawalWorkflow:
         self._refuse_when_over(code_expired=True)
 
     @cancel.validator
-    def _may_cancel(self, actor: str) -> None:
-        self._refuse_when_over()
+    def _may_cancel(self, instruction_id: UUID) -> None:
+        self._refuse_unnamed(instruction_id)
 
     @decide.validator
-    def _may_decide(self, word: FinanceDecision) -> None:
-        self._refuse_when_over()
+    def _may_decide(self, instruction_id: UUID) -> None:
+        self._refuse_unnamed(instruction_id)
 
     @resolve.validator
-    def _may_resolve(self, word: Resolution) -> None:
+    def _may_resolve(self, instruction_id: UUID) -> None:
+        self._refuse_unnamed(instruction_id)
+
+    def _refuse_unnamed(self, instruction_id: object) -> None:
+        # The type hint is a promise of ours, not of whoever sends an update by hand.
+        if not isinstance(instruction_id, UUID):
+            raise as_application_error(InvalidRequest())
         self._refuse_when_over()
 
     def _refuse_when_over(self, *, code_expired: bool = False) -> None:
@@ -252,7 +249,7 @@ class WithdrawalWorkflow:
     @workflow.signal
     def look(self) -> None:
         """Something may have changed, at the bank or in the rows."""
-        self._looks_wanted += 1
+        self._prompts.give()
 
     @workflow.query
     def status(self) -> str:
@@ -271,13 +268,14 @@ class WithdrawalWorkflow:
             args=arguments,
             summary=summary,
             start_to_close_timeout=options.LEDGER_STEP,
+            local_retry_threshold=options.LEDGER_AWAY,
             retry_policy=options.LEDGER_RETRIES,
         )
         self._learn(standing)
 
     async def _ask_bank(self) -> None:
         """Submits or asks, and lets the answer move the money; no answer by the window's end moves nothing."""
-        self._bank_asked = True
+        self._bank_asked = self._asking = True
         patience = options.ASK_BANK_AT_LEAST
         if self._here.status is Status.PROCESSING and self._here.window is not None:
             patience = max(patience, end_of(self._here.window.latest) - workflow.now())
@@ -287,16 +285,33 @@ class WithdrawalWorkflow:
                 args=[self._id, workflow.now()],
                 summary="Ask the bank",
                 start_to_close_timeout=options.ASK_BANK,
-                heartbeat_timeout=options.BANK_HEARTBEAT,
                 schedule_to_close_timeout=patience,
+                heartbeat_timeout=options.BANK_HEARTBEAT,
                 retry_policy=options.ASK_BANK_RETRIES,
             )
-        except FailureError:
+        except FailureError as error:
+            if as_broken(error):
+                raise
             workflow.logger.warning("the bank did not answer")  # A time-out is not a failure.
             return
+        finally:
+            self._asking = False
         if answer is None:
             await self._step(LedgerActivities.read_standing, "Where does it stand?")
         else:
+            await self._record(answer)
+
+    async def _check_bank(self) -> None:
+        """One look at the bank's book that submits nothing; only an outcome is taken from it."""
+        answer = await workflow.execute_activity_method(
+            BankActivities.query_bank,
+            self._id,
+            summary="Does the bank have an answer after all?",
+            start_to_close_timeout=options.CHECK_BANK,
+            schedule_to_close_timeout=2 * options.CHECK_BANK,
+            retry_policy=options.CHECK_BANK_ONCE,
+        )
+        if answer is not None and answer.is_outcome:
             await self._record(answer)
 
     async def _record(self, answer: BankAnswer) -> None:
@@ -328,54 +343,27 @@ class WithdrawalWorkflow:
             with suppress(asyncio.CancelledError):
                 await self._first_code
 
-    async def _cancel(self, actor: str, door: Door, operation_key: str) -> None:
-        await self._step(LedgerActivities.cancel, f"Cancel for {door}", Instruction(actor, door, operation_key))
-
     async def _cancel_for_operator(self) -> None:
         """Carries an operator's cancellation out if the bank was not asked yet; else says why not and goes on."""
-        self._cancel_answered = True
+        self._prompts.cancel_answered = True
         try:
-            await self._cancel("operator", Door.TEMPORAL, f"{workflow.info().workflow_id}:cancelled")
+            key = f"{workflow.info().workflow_id}:cancelled"
+            await self._step(LedgerActivities.cancel_for_operator, "Cancel for the operator", key)
         except FailureError:
             await self._step(LedgerActivities.read_standing, "Where does it stand?")
             self._show("Cancellation refused: the bank was asked, so only its answer ends this.")
 
-    async def _decide(self, word: FinanceDecision, door: Door, operation_key: str) -> None:
-        instruction = Instruction(word.approver, door, operation_key)
-        await self._step(LedgerActivities.decide, f"Finance: {word.decision}", word, instruction)
-
-    # Waiting.
+    async def _show_to_a_person(self, error: FailureError) -> None:
+        """Something that must not be: nothing moves, the details say what, and the story looks again later."""
+        workflow.logger.error("needs a person: %s", error.message)
+        self._show(f"Needs a person: {error.message}")
+        if not self._here.status.is_final:
+            await self._woken_before(workflow.now() + options.NEEDS_A_PERSON, "Needs a person: look again")
 
     async def _woken_before(self, deadline: datetime, summary: str) -> bool:
         """True as soon as there is something to look at, False once the deadline has come."""
         status = self._here.status
-
-        def woken() -> bool:
-            return (
-                self._looks_wanted > self._looks_done
-                or self._here.status is not status
-                or (self._cancel_requested and not self._cancel_answered)
-            )
-
-        patience = max(deadline - workflow.now(), options.SOON)
-        try:
-            await workflow.wait_condition(woken, timeout=patience, timeout_summary=summary)
-        except TimeoutError:  # Raised, not returned: `if not await` would always be true.
-            return False
-        except asyncio.CancelledError:
-            if workflow.cancellation_reason() is None:
-                raise
-        self._looks_noticed = self._looks_wanted
-        return True
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Waits through an operator's cancellation, which is the story's to answer."""
-        while not condition():
-            try:
-                await workflow.wait_condition(condition)
-            except asyncio.CancelledError:
-                if workflow.cancellation_reason() is None:
-                    raise
+        return await self._prompts.before(deadline, lambda: self._here.status is not status, summary)
 
     def _next_reminder(self) -> datetime:
         last = len(options.FINANCE_REMINDERS) - 1
@@ -398,10 +386,10 @@ class WithdrawalWorkflow:
         self._note = note or self._note
         workflow.set_current_details(describe(self._standing, self._note))
 
-    def _operation_key(self, verb: str) -> str:
-        """One key per update, the same when the update's step is carried out again."""
-        update = workflow.current_update_info()
-        return f"{workflow.info().workflow_id}:{verb}:{update.id if update else workflow.info().run_id}"
+    @property
+    def _paid_but_prompted(self) -> bool:
+        """A prompt that came while the payment was recorded may be of its return: it is looked at before the end."""
+        return self._here.status is Status.PAID and self._prompts.any
 
     async def _refusing(self, step: Any) -> None:
         """Lets a refusal reach the caller as itself: a local activity's comes bare, a plain one's wrapped."""

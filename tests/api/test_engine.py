@@ -21,12 +21,15 @@ from activities.refusals import as_application_error
 from api.engine import EngineHealth, TemporalEngine
 from domain.errors import NotPossibleNow, TemporarilyUnavailable, TooManyRequests
 from domain.withdrawal import Status
+from ledger.database import Database
+from ledger.instructions import Instructions
 
 
 async def engine_at(address: str, *, patience: timedelta = timedelta(seconds=1)) -> TemporalEngine:
     """An engine whose client connects when it is first used."""
     client = await Client.connect(address, lazy=True, data_converter=pydantic_data_converter)
-    return TemporalEngine(client, "nobody-polls-here", patience)
+    nowhere = Database.connect("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    return TemporalEngine(client, "nobody-polls-here", patience, Instructions(nowhere))
 
 
 @pytest.fixture

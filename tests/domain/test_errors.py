@@ -36,7 +36,8 @@ _EXAMPLES: dict[str, Refusal] = {
 
 def test_every_refusal_is_in_the_table_once() -> None:
     """The table knows each subclass under its own code, so that none is lost on its way through Temporal."""
-    assert set(REFUSALS.values()) == set(Refusal.__subclasses__())
+    ours = {refusal for refusal in Refusal.__subclasses__() if refusal.__module__ == errors.__name__}
+    assert set(REFUSALS.values()) == ours
     assert all(refusal.code == code for code, refusal in REFUSALS.items())
     assert set(_EXAMPLES) == set(REFUSALS)
 

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from domain.withdrawal import OPEN, USES_MONTH, Status
+from domain.withdrawal import OPEN, USES_MONTH, Status, Verb
 from ledger.database import Database
+from ledger.instructions import Instructions
 from ledger.tables import APPEND_ONLY, metadata
 from tests import databases
 from tests.ledger.stories import HUGE, LARGE, Ledger, Stories
@@ -43,6 +44,7 @@ def as_owner(database: databases.Database) -> Iterator[Execute]:
         stories.decide(withdrawal_id)
         stories.let_window_end(withdrawal_id)
         stories.resolve(withdrawal_id, "paid")
+        Instructions(app).record(withdrawal_id, Verb.CANCEL, "customer", now=stories.now)
         yield _executing(owner)
 
 

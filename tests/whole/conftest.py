@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -16,7 +16,6 @@ from stack.local import LocalStack, running_stack
 from stack.ports import Ports
 from stack.state import State
 from tests.whole.both_books import disagreements
-from tests.whole.waiting import until
 from tests.whole.world import WELL_BEHAVED, World
 
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
@@ -51,13 +50,19 @@ def world(whole: World) -> Iterator[World]:
     whole.turn(**WELL_BEHAVED)
     database = Database.connect(whole.stack.postgres.url(), pool_size=1)
     try:
-        with contextlib.suppress(AssertionError):
-            until(lambda: not disagreements(whole, database), "both books agree", seconds=20)
-        assert disagreements(whole, database) == []
+        assert _lasting_disagreements(whole, database) == []
         assert violations(database) == []
     finally:
         database.close()
     assert whole.count_runs("ExecutionStatus = 'Failed'") == 0
+
+
+def _lasting_disagreements(world: World, database: Database) -> list[str]:
+    """What the books still disagree about when the bank has had its time to tell us."""
+    deadline = time.monotonic() + 20
+    while (found := disagreements(world, database)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
 
 
 def _put_on_its_feet(stack: LocalStack) -> None:

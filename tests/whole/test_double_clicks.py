@@ -68,6 +68,40 @@ def test_cancelling_many_times_at_once_cancels_once(world: World) -> None:
     assert customer.money() == ("60000.00", "0.00")
 
 
+def test_of_a_cancel_and_the_right_code_at_once_one_wins(world: World) -> None:
+    """Whichever was first, the money is where the status says, and whoever was late is told the status."""
+    customers = [world.customer() for _ in range(10)]
+    withdrawals = at_once(*(customer.applied for customer in customers))
+    pairs = list(zip(customers, withdrawals, strict=True))
+    codes = [customer.code() for customer in customers]
+    entering = [partial(customer.enter, one, code) for (customer, one), code in zip(pairs, codes, strict=True)]
+    cancelling = [partial(customer.cancel, one) for customer, one in pairs]
+    answers = at_once(*entering, *cancelling)
+    assert {answer.status_code for answer in answers} <= {200, 409, 503}
+    for (customer, withdrawal_id), cancelled in zip(pairs, answers[10:], strict=True):
+        if cancelled.status_code == 200:
+            assert customer.status(withdrawal_id) == "cancelled"
+            assert customer.money() == ("1000.00", "0.00")
+            assert world.submissions(withdrawal_id) == 0
+
+
+def test_of_an_approval_a_rejection_and_a_cancel_at_once_one_wins(world: World) -> None:
+    """One of the three ends the wait; the two others hear that it is over."""
+    customers = [world.customer(cash="50000.00") for _ in range(8)]
+    withdrawals = at_once(*(partial(customer.verified, "50000.00") for customer in customers))
+    pairs = list(zip(customers, withdrawals, strict=True))
+    approving = [partial(world.decide, one, "approve", by="fin-1") for one in withdrawals]
+    rejecting = [partial(world.decide, one, "reject", by="fin-2") for one in withdrawals]
+    cancelling = [partial(customer.cancel, one) for customer, one in pairs]
+    at_once(*approving, *rejecting, *cancelling)
+    for customer, withdrawal_id in pairs:
+        ends = [kind for kind in customer.events(withdrawal_id) if kind in ("approved", "rejected", "cancelled")]
+        assert len(ends) == 1, ends
+        if ends == ["approved"]:
+            customer.becomes(withdrawal_id, "paid")
+        assert customer.money() == (("0.00" if ends == ["approved"] else "50000.00"), "0.00")
+
+
 def test_applications_of_many_customers_at_once_do_not_hold_each_other_up(world: World) -> None:
     """20 customers at once: each is paid, once."""
     customers = [world.customer() for _ in range(20)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
 
 from tests.whole.waiting import at_once, until
@@ -22,24 +24,26 @@ def test_a_worker_killed_in_the_middle_of_a_transfer_pays_nothing_twice(world: W
         assert customer.money() == ("1000.00", "500.00")
     with world.stack.another_worker():
         for customer, withdrawal_id in zip(customers, withdrawals, strict=True):
-            customer.becomes(withdrawal_id, "paid", seconds=90)
+            customer.becomes(withdrawal_id, "paid")
     for withdrawal_id in withdrawals:
         assert world.submissions(withdrawal_id) == 1
         assert world.entries(withdrawal_id) == ["payment"]
         assert (world.transfer(withdrawal_id) or {})["bank_ref"] == references[withdrawal_id]
 
 
-def test_a_worker_killed_while_it_submits_pays_nothing_twice(world: World) -> None:
-    """Nobody knows whether the submission arrived: the same reference is asked about and submitted again."""
+def test_a_worker_that_was_taken_for_dead_wakes_up_and_harms_nothing(world: World) -> None:
+    """Stopped while it submits, it goes on where it was when another attempt is under way: paid once."""
     world.turn(latency_s=1.0)
     customer = world.customer()
     withdrawal_id = customer.verified()
-    until(lambda: "bank_asked" in customer.events(withdrawal_id), "it is about to be submitted")
-    assert world.transfer(withdrawal_id) is None
-    world.stack.worker.kill()
-    world.turn(latency_s=0.0)
+    until(lambda: "bank_asked" in customer.events(withdrawal_id), "it is being submitted")
+    os.kill(world.stack.worker.pid, signal.SIGSTOP)
     with world.stack.another_worker():
-        customer.becomes(withdrawal_id, "paid", seconds=90)
+        until(lambda: world.attempts_under_way(withdrawal_id) > 1, "it is taken for dead")
+        world.turn(latency_s=0.0)
+        os.kill(world.stack.worker.pid, signal.SIGCONT)
+        customer.becomes(withdrawal_id, "paid")
+    assert customer.money() == ("500.00", "0.00")
     assert world.entries(withdrawal_id) == ["payment"]
     assert world.submissions(withdrawal_id) <= 2
 

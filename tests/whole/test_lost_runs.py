@@ -41,5 +41,24 @@ def test_a_run_terminated_before_the_code_was_entered_is_started_again_by_the_co
     assert len(customer.messages()) == 1
 
 
+def test_a_temporal_that_lost_everything_is_told_again(world: World) -> None:
+    """Its file is gone: codes, decisions and notifications find nothing there, and start every run again."""
+    entering, approved, silent = world.customer(), world.customer("50000.00"), world.customer(behaviour="silent")
+    to_enter, to_approve, with_the_bank = entering.applied(), approved.verified("50000.00"), silent.verified()
+    code = entering.code()
+    until(lambda: "bank_accepted" in silent.events(with_the_bank), "the bank has it")
+    world.stack.temporal.process.kill()
+    for file in world.stack.state.temporal_database.parent.iterdir():
+        file.unlink()
+    world.stack.temporal.start_again()
+    until(lambda: entering.enter(to_enter, code).status_code == 200, "the code")
+    until(lambda: world.decide(to_approve, "approve", by="fin-1").status_code != 503, "the decision")
+    world.set_card(silent, "pay")
+    entering.becomes(to_enter, "paid")
+    approved.becomes(to_approve, "paid")
+    silent.becomes(with_the_bank, "paid")
+    assert [world.submissions(one) for one in (to_enter, to_approve, with_the_bank)] == [1, 1, 1]
+
+
 def _terminate(world: World, withdrawal_id: str) -> None:
     world.temporal("workflow", "terminate", "--workflow-id", f"withdrawal-{withdrawal_id}", "--reason", "by mistake")

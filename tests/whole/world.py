@@ -121,6 +121,11 @@ class World:
         """How many runs a withdrawal ever had."""
         return self.count_runs(f"WorkflowId = 'withdrawal-{withdrawal_id}'")
 
+    def attempts_under_way(self, withdrawal_id: str) -> int:
+        """Which attempt of its activity a run is at; 0 if it waits for none."""
+        described = self.temporal("workflow", "describe", "-w", f"withdrawal-{withdrawal_id}", "--output", "json")
+        return max((int(one["attempt"]) for one in json.loads(described).get("pendingActivities") or []), default=0)
+
     def signal_decision(self, withdrawal_id: str, decision: str, *, by: str) -> None:
         """Somebody of finance decides at the command line."""
         word = {"approver": by, "decision": decision, "note": "by hand"}

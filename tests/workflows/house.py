@@ -23,11 +23,12 @@ from activities.sms import SmsActivities
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType
 from domain.eligibility import EligibilityRules
-from domain.withdrawal import Standing, Status, TransferState, workflow_id
+from domain.withdrawal import Decision, Outcome, Standing, Status, TransferState, Verb, workflow_id
 from ledger.accounts import Accounts, Registration
 from ledger.applications import Application, Applications
 from ledger.database import Database
 from ledger.encryption import KeyRing
+from ledger.instructions import Instructions
 from ledger.invariants import violations
 from ledger.moves import Moves
 from ledger.reads import AccountView, Reads
@@ -64,6 +65,7 @@ class House:
         self.verifications = Verifications(self.database, KEYS)
         self.moves = Moves(self.database, KEYS, RULES)
         self.transfers = Transfers(self.database, KEYS)
+        self.instructions = Instructions(self.database)
         self.statements = Statements(self.database)
         self.reads = Reads(self.database, KEYS, RULES)
         self.register()
@@ -86,7 +88,7 @@ class House:
         return build_worker(
             self.client,
             self.task_queue,
-            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, **changes),
+            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **changes),
             bank=BankActivities(self.bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves),
             reconciliation=ReconciliationActivities(
@@ -116,6 +118,23 @@ class House:
             update, args=list(words), start_workflow_operation=start
         )
         return standing
+
+    async def cancel(self, withdrawal_id: UUID, actor: str = "customer") -> Standing:
+        """The customer's cancel through the API: written down, then prompted."""
+        asked = self.instructions.record(withdrawal_id, Verb.CANCEL, actor, now=now())
+        return await self.update(WithdrawalWorkflow.cancel, withdrawal_id, asked)
+
+    async def decide(self, withdrawal_id: UUID, approver: str, decision: Decision) -> Standing:
+        """Finance's decision through the API."""
+        asked = self.instructions.record(withdrawal_id, Verb.DECIDE, approver, word=decision, note="checked", now=now())
+        return await self.update(WithdrawalWorkflow.decide, withdrawal_id, asked)
+
+    async def resolve(self, withdrawal_id: UUID, resolver: str, outcome: Outcome) -> Standing:
+        """Finance's word on a transfer under review through the API."""
+        asked = self.instructions.record(
+            withdrawal_id, Verb.RESOLVE, resolver, word=outcome, note="the bank's letter", now=now()
+        )
+        return await self.update(WithdrawalWorkflow.resolve, withdrawal_id, asked)
 
     async def open(self, amount: int = 500_00) -> UUID:
         """An application whose code was sent."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -24,6 +26,9 @@ class FakeBank:
     statements: dict[date, list[StatementEntry]] = field(default_factory=dict)
     changed: list[UUID] = field(default_factory=list)
     on_submission: TransferState = TransferState.ACCEPTED
+    queries_started: int = 0
+    slow_query_s: float = 0
+    on_query: Callable[[], None] | None = None
     unavailable: int = 0
     times_out_after_booking: int = 0
 
@@ -40,7 +45,8 @@ class FakeBank:
     async def changes(self, cursor: str) -> Changes:
         self._answer_or_not()
         seen = int(cursor or 0)
-        return Changes(tuple(str(ref) for ref in self.changed[seen:]), str(len(self.changed)))
+        states = {str(ref): str(self.booked[ref].state) for ref in self.changed[seen:]}
+        return Changes(states, str(len(self.changed)))
 
     async def statement(self, day: date) -> list[StatementEntry]:
         self._answer_or_not()
@@ -48,8 +54,14 @@ class FakeBank:
 
     async def query(self, client_ref: UUID) -> BankAnswer | None:
         self._answer_or_not()
+        self.queries_started += 1
+        answer = self.booked.get(client_ref)
+        if self.on_query is not None:
+            self.on_query()
+            self.on_query = None
+        await asyncio.sleep(self.slow_query_s)
         self.queries.append(client_ref)
-        return self.booked.get(client_ref)
+        return answer
 
     def says(self, client_ref: UUID, state: TransferState, reason_code: str | None = None) -> None:
         """What became of a transfer, from now on."""

@@ -9,8 +9,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from activities.refusals import as_refusal
-from domain.errors import FourEyesViolated, NotPossibleNow
-from domain.withdrawal import Decision, Door, FinanceDecision, Status, TransferState
+from domain.errors import FourEyesViolated, NotFound, NotPossibleNow
+from domain.withdrawal import Decision, Door, Status, TransferState, Verb
 from tests.workflows.house import House, now
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -29,8 +29,7 @@ async def test_from_the_limit_on_one_approval_lets_it_go_on(house: House) -> Non
         withdrawal_id = await house.verified(ONE)
         assert house.status(withdrawal_id) is Status.AWAITING_APPROVAL
         assert (house.account.frozen, house.bank.submissions) == (ONE, [])
-        word = FinanceDecision("finance_1", Decision.APPROVE, "checked")
-        standing = await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+        standing = await house.decide(withdrawal_id, "finance_1", Decision.APPROVE)
         assert standing.status is Status.PROCESSING
         await house.asked(withdrawal_id)
         await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
@@ -41,18 +40,14 @@ async def test_half_a_million_needs_two_different_people(house: House) -> None:
     """The same person does not count twice, and the applicant does not count at all."""
     async with rich(house).worker():
         withdrawal_id = await house.verified(TWO)
-        word = FinanceDecision("finance_1", Decision.APPROVE)
-        standing = await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+        standing = await house.decide(withdrawal_id, "finance_1", Decision.APPROVE)
         assert (standing.status, standing.approvals_given) == (Status.AWAITING_APPROVAL, 1)
         for somebody in ("finance_1", "customer"):
             with pytest.raises(WorkflowUpdateFailedError) as failed:
-                await house.update(
-                    WithdrawalWorkflow.decide, withdrawal_id, FinanceDecision(somebody, Decision.APPROVE)
-                )
+                await house.decide(withdrawal_id, somebody, Decision.APPROVE)
             assert isinstance(as_refusal(failed.value), FourEyesViolated)
         assert house.bank.submissions == []
-        other = FinanceDecision("finance_2", Decision.APPROVE)
-        standing = await house.update(WithdrawalWorkflow.decide, withdrawal_id, other)
+        standing = await house.decide(withdrawal_id, "finance_2", Decision.APPROVE)
         assert standing.status is Status.PROCESSING
 
 
@@ -61,11 +56,10 @@ async def test_a_rejection_gives_the_money_and_the_month_back(house: House) -> N
     async with rich(house).worker():
         withdrawal_id = await house.verified(ONE)
         before = house.account
-        word = FinanceDecision("finance_1", Decision.REJECT, "unclear")
-        await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+        await house.decide(withdrawal_id, "finance_1", Decision.REJECT)
         assert await house.handle(withdrawal_id).result() is Status.REJECTED
         with pytest.raises(WorkflowUpdateFailedError) as failed:
-            await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+            await house.decide(withdrawal_id, "finance_1", Decision.REJECT)
         assert isinstance(as_refusal(failed.value), NotPossibleNow)
     assert (before.frozen, house.account.frozen) == (ONE, 0)
     assert house.account.withdrawable == 1_001_000_00
@@ -119,7 +113,34 @@ async def test_finance_is_reminded_while_it_is_waited_for(long_house: House, ski
         await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=10))
         assert house.events(withdrawal_id).count("finance_reminded") == 3
         assert house.status(withdrawal_id) is Status.AWAITING_APPROVAL
-        word = FinanceDecision("finance_1", Decision.REJECT)
         with skipping.with_time_skipping_disabled():
-            await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+            await house.decide(withdrawal_id, "finance_1", Decision.REJECT)
         assert await house.handle(withdrawal_id).result() is Status.REJECTED
+
+
+@pytest.mark.parametrize("update", ["cancel", "decide", "resolve"])
+@pytest.mark.parametrize("payload", [None, "7d4e7c1e-52a5-4a3c-9c0e-3d1c3f9f4c55", 7, {"approver": "finance_1"}])
+async def test_an_update_by_hand_names_an_instruction_that_the_api_wrote_or_does_nothing(
+    house: House, update: str, payload: object
+) -> None:
+    """Whoever can reach Temporal can prompt a run, but speaks in nobody's name; the run goes on."""
+    async with rich(house).worker():
+        withdrawal_id = await house.verified(ONE)
+        handle = house.handle(withdrawal_id)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(update, payload)
+        assert await handle.query(WithdrawalWorkflow.status) == "awaiting_approval"
+        assert house.account.frozen == ONE
+        standing = await house.decide(withdrawal_id, "finance_1", Decision.APPROVE)
+        assert standing.status is Status.PROCESSING
+
+
+async def test_an_instruction_for_one_withdrawal_is_none_for_another(house: House) -> None:
+    """Nor for another verb: a cancel does not approve."""
+    async with rich(house).worker():
+        withdrawal_id = await house.verified(ONE)
+        asked = house.instructions.record(withdrawal_id, Verb.CANCEL, "customer", now=now())
+        with pytest.raises(WorkflowUpdateFailedError) as failed:
+            await house.update(WithdrawalWorkflow.decide, withdrawal_id, asked)
+        assert isinstance(as_refusal(failed.value), NotFound)
+    assert house.status(withdrawal_id) is Status.AWAITING_APPROVAL

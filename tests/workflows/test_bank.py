@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.refusals import as_refusal
 from domain.errors import FourEyesViolated, NotPossibleNow
-from domain.withdrawal import Outcome, Resolution, Status, TransferState, return_workflow_id
+from domain.withdrawal import BankAnswer, Outcome, Status, TransferState, return_workflow_id
 from tests.workflows.house import House, until
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
@@ -97,18 +98,16 @@ async def test_finance_resolves_what_the_bank_does_not_tell(
         with skipping.with_time_skipping_disabled():
             withdrawal_id = await house.verified(500_00)
             await house.asked(withdrawal_id)
-            word = Resolution("finance_1", outcome, "the bank's letter of today")
             with pytest.raises(WorkflowUpdateFailedError) as failed:
-                await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
+                await house.resolve(withdrawal_id, "finance_1", outcome)
             assert isinstance(as_refusal(failed.value), NotPossibleNow)
         await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
         await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
         with skipping.with_time_skipping_disabled():
-            own = Resolution("customer", outcome, "trust me")
             with pytest.raises(WorkflowUpdateFailedError) as failed:
-                await house.update(WithdrawalWorkflow.resolve, withdrawal_id, own)
+                await house.resolve(withdrawal_id, "customer", outcome)
             assert isinstance(as_refusal(failed.value), FourEyesViolated)
-            await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
+            await house.resolve(withdrawal_id, "finance_1", outcome)
         assert await house.handle(withdrawal_id).result() is status
     assert (house.account.frozen, house.account.cash_balance) == (0, cash)
 
@@ -125,9 +124,8 @@ async def test_a_resolution_against_the_banks_own_book_is_refused(
         await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
         await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
         house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
-        word = Resolution("finance_1", Outcome.FAILED, "nothing arrived")
         with skipping.with_time_skipping_disabled(), pytest.raises(WorkflowUpdateFailedError) as failed:
-            await house.update(WithdrawalWorkflow.resolve, withdrawal_id, word)
+            await house.resolve(withdrawal_id, "finance_1", Outcome.FAILED)
         refusal = as_refusal(failed.value)
         assert isinstance(refusal, NotPossibleNow)
         assert refusal.status == "paid"
@@ -168,3 +166,82 @@ async def test_a_return_that_overtakes_the_payments_news_is_settled_and_credited
         assert await house.handle(withdrawal_id).result() is Status.RETURNED
     assert house.events(withdrawal_id)[-2:] == ["paid", "returned"]
     assert house.account.cash_balance == 1_000_00
+
+
+async def test_finances_word_waits_for_a_question_under_way_and_nothing_is_submitted_after_it(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """The bank lost the transfer; a slow query meets a resolution: it is unfrozen and never paid."""
+    house = long_house
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await house.verified(500_00)
+            await house.asked(withdrawal_id)
+        await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
+        await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
+        submitted = len(house.bank.submissions)
+        house.bank.booked.clear()
+        house.bank.slow_query_s = 1.0
+        with skipping.with_time_skipping_disabled():
+            await house.handle(withdrawal_id).signal(WithdrawalWorkflow.look)
+            await house.resolve(withdrawal_id, "finance_1", Outcome.FAILED)
+        assert await house.handle(withdrawal_id).result() is Status.FAILED
+        await asyncio.sleep(1.5)
+    assert len(house.bank.submissions) == submitted
+    assert house.account.withdrawable == 1_000_00
+
+
+async def test_a_bank_that_pays_what_finance_found_unpaid_is_written_down_for_finance(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """The money can't be taken back from the customer by a machine; but nobody can say it went unseen."""
+    house = long_house
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await house.verified(500_00)
+            await house.asked(withdrawal_id)
+        await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
+        await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
+        with skipping.with_time_skipping_disabled():
+            await house.resolve(withdrawal_id, "finance_1", Outcome.FAILED)
+            house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+            await house.client.execute_workflow(
+                BankReturnWorkflow.run,
+                BankReturnInput(withdrawal_id),
+                id=return_workflow_id(withdrawal_id),
+                task_queue=house.task_queue,
+            )
+    assert house.events(withdrawal_id)[-1] == "bank_contradicts"
+
+
+async def test_a_return_told_while_the_payment_is_being_recorded_is_not_missed(house: House) -> None:
+    """The prompt arrives after the bank was asked and before the run ends: it is asked once more."""
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        house.bank.on_query = lambda: house.bank.says(withdrawal_id, TransferState.RETURNED, "account_closed")
+        house.bank.slow_query_s = 0.5
+        house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+        handle = house.handle(withdrawal_id)
+        await handle.signal(WithdrawalWorkflow.look)
+        await until(lambda: house.bank.queries_started > 0)
+        await handle.signal(WithdrawalWorkflow.look)
+        assert await handle.result() is Status.RETURNED
+    assert house.account.withdrawable == 1_000_00
+
+
+async def test_an_answer_that_breaks_an_invariant_moves_nothing_and_is_asked_for_again(house: House) -> None:
+    """Another amount than we ordered: a person is needed, the run lives, and the right answer ends it."""
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        house.bank.booked[withdrawal_id] = BankAnswer(TransferState.SUCCEEDED, "B1", amount_fen=5)
+        handle = house.handle(withdrawal_id)
+        await handle.signal(WithdrawalWorkflow.look)
+        await house.shows(withdrawal_id, "Needs a person")
+        before = (await handle.describe()).history_length
+        await asyncio.sleep(3)
+        assert (await handle.describe()).history_length == before
+        assert house.account.frozen == 500_00
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await handle.result() is Status.PAID

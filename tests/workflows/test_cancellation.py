@@ -19,7 +19,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.refusals import as_refusal
 from domain.errors import NotPossibleNow, Refusal
-from domain.withdrawal import Decision, FinanceDecision, Status, TransferState, workflow_id
+from domain.withdrawal import Decision, Status, TransferState, workflow_id
 from tests.workflows.house import House, now, until
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -146,7 +146,7 @@ async def test_the_customer_can_cancel_until_the_bank_is_asked(house: House, rea
     """The run ends as completed: a customer's cancel is part of the story."""
     async with house.worker():
         withdrawal_id = await reach(house)
-        standing = await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+        standing = await house.cancel(withdrawal_id)
         assert standing.status is Status.CANCELLED
         assert await house.handle(withdrawal_id).result() is Status.CANCELLED
     assert house.account.frozen == 0
@@ -159,7 +159,7 @@ async def test_the_customer_cannot_cancel_once_the_bank_was_asked(house: House, 
     async with house.worker():
         withdrawal_id = await reach(house)
         with pytest.raises(WorkflowUpdateFailedError) as failed:
-            await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+            await house.cancel(withdrawal_id)
         refusal = as_refusal(failed.value)
         assert isinstance(refusal, NotPossibleNow)
         assert refusal.status == "processing"
@@ -215,8 +215,7 @@ async def test_a_cancel_while_any_step_is_under_way_leaves_whole_money(house: Ho
             await house.update(WithdrawalWorkflow.open, withdrawal_id)
             house.enter_code(withdrawal_id)
             await house.update(WithdrawalWorkflow.verify, withdrawal_id)
-            word = FinanceDecision("finance_1", Decision.APPROVE)
-            await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+            await house.decide(withdrawal_id, "finance_1", Decision.APPROVE)
             await house.asked(withdrawal_id)
             await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
         with suppress(WorkflowFailureError):
@@ -227,3 +226,13 @@ async def test_a_cancel_while_any_step_is_under_way_leaves_whole_money(house: Ho
     left = 1_001_000_00 - (LARGE if end is Status.PAID else 0)
     assert house.account.cash_balance == left
     assert house.bank.submissions == ([withdrawal_id] if end is Status.PAID else [])
+
+
+async def test_an_operators_cancel_before_the_code_is_sent_answers_the_open_application_too(house: House) -> None:
+    """The caller that waits for the code hears how it ended, and the run closes."""
+    withdrawal_id = await not_started(house)
+    await house.handle(withdrawal_id).cancel()
+    async with house.worker():
+        standing = await house.update(WithdrawalWorkflow.open, withdrawal_id)
+        assert standing.status is Status.CANCELLED
+        await cancelled(house, withdrawal_id)

@@ -19,7 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from domain.withdrawal import Decision, FinanceDecision, Outcome, Resolution, Status, TransferState
+from domain.withdrawal import Decision, Outcome, Status, TransferState
 from tests.workflows.house import House, now
 from worker import sandboxed_runner
 from workflows.bank_return import BankReturnWorkflow
@@ -58,7 +58,7 @@ async def expired(house: House, skipping: WorkflowEnvironment) -> UUID:
 async def cancelled(house: House, skipping: WorkflowEnvironment) -> UUID:
     """The customer's cancel."""
     withdrawal_id = await house.open()
-    await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+    await house.cancel(withdrawal_id)
     return withdrawal_id
 
 
@@ -73,8 +73,7 @@ async def rejected(house: House, skipping: WorkflowEnvironment) -> UUID:
     """Finance says no after a reminder."""
     withdrawal_id = await house.verified(LARGE)
     await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=2))
-    word = FinanceDecision("finance_1", Decision.REJECT, "unclear")
-    await house.update(WithdrawalWorkflow.decide, withdrawal_id, word)
+    await house.decide(withdrawal_id, "finance_1", Decision.REJECT)
     return withdrawal_id
 
 
@@ -94,7 +93,7 @@ async def resolved(house: House, skipping: WorkflowEnvironment) -> UUID:
     await house.asked(withdrawal_id)
     await skipping.fast_forward(house.handle(withdrawal_id), timedelta(days=40))
     await house.becomes(withdrawal_id, Status.UNDER_REVIEW)
-    await house.update(WithdrawalWorkflow.resolve, withdrawal_id, Resolution("finance_1", Outcome.PAID, "statement"))
+    await house.resolve(withdrawal_id, "finance_1", Outcome.PAID)
     return withdrawal_id
 
 

@@ -122,7 +122,11 @@ async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_
 async def test_the_cursor_moves_only_after_everyone_was_prompted(house: House) -> None:
     """A sweep that dies in between prompts again; it never skips."""
     withdrawal_id = house.apply()
-    house.bank.says(withdrawal_id, TransferState.ACCEPTED)
+    code = house.verifications.issue_code(withdrawal_id, send_key="first", now=now()).code
+    house.enter_code(withdrawal_id, code)
+    house.moves.freeze(withdrawal_id, now=now())
+    assert house.transfers.prepare(withdrawal_id, now=now()) is not None
+    house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
     sweeps = Sweeps(house.database)
     broken = ReconciliationActivities(
         cast("Client", _Unreachable()), house.task_queue, house.bank, sweeps, house.statements, house.database

@@ -129,10 +129,10 @@ async def test_a_call_after_the_end_is_refused_with_the_status(house: House) -> 
     """A run that is started for a withdrawal that is over looks at the row, refuses and closes itself."""
     async with house.worker():
         withdrawal_id = await house.open()
-        await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+        await house.cancel(withdrawal_id)
         await house.handle(withdrawal_id).result()
         with pytest.raises(WorkflowUpdateFailedError) as failed:
-            await house.update(WithdrawalWorkflow.cancel, withdrawal_id, "customer")
+            await house.cancel(withdrawal_id)
         refusal = as_refusal(failed.value)
         assert isinstance(refusal, NotPossibleNow)
         assert refusal.status == "cancelled"
