@@ -131,7 +131,7 @@ class TemporalEngine:
                     static_summary=_SUMMARY,
                     rpc_timeout=self.timeout,
                 )
-            else:
+            elif status in _BANK_WAS_ASKED:
                 # Over for us: a payment may have come back, or the bank may say otherwise after all.
                 await self.client.start_workflow(
                     BankReturnWorkflow.run,
@@ -229,6 +229,7 @@ def _mark_as_read(started: asyncio.Future[Any]) -> None:
         started.exception()
 
 
+_BANK_WAS_ASKED = (Status.PAID, Status.RETURNED, Status.FAILED)
 _SUMMARY = "Withdraw a prepaid balance to a bank account"
 _RUN_ENDED = "AcceptedUpdateCompletedWorkflow"
 """The run ended while it carried the update out: the rows have the answer for the next call."""

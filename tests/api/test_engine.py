@@ -111,7 +111,7 @@ async def test_looking_at_a_run_that_is_gone_is_no_error(temporal_address: str) 
 
 
 async def test_news_of_the_bank_starts_what_has_to_ask(temporal_address: str) -> None:
-    """The withdrawal's run while it is open, the return's run once it is paid, nothing otherwise."""
+    """The withdrawal's run while it is open, the return's run once the bank was asked, nothing otherwise."""
     engine = await engine_at(temporal_address)
     started = {}
     for status in Status:
@@ -129,6 +129,8 @@ async def test_news_of_the_bank_starts_what_has_to_ask(temporal_address: str) ->
         Status.PROCESSING: "WithdrawalWorkflow",
         Status.UNDER_REVIEW: "WithdrawalWorkflow",
         Status.PAID: "BankReturnWorkflow",
+        Status.RETURNED: "BankReturnWorkflow",
+        Status.FAILED: "BankReturnWorkflow",
     }
 
 

@@ -49,9 +49,10 @@ def _fen(entry: Json) -> int:
 
 def _record(world: World) -> list[Json]:
     """Every withdrawal there is, as finance reads them page by page."""
-    finance, found, cursor = world.bearer("finance", "auditor"), [], ""
-    while cursor is not None:
-        page: Json = world.api.get(f"/v1/withdrawals?limit=100{cursor}", headers=finance).raise_for_status().json()
+    finance, found = world.bearer("finance", "auditor"), list[Json]()
+    query: dict[str, str] | None = {"limit": "100"}
+    while query is not None:
+        page: Json = world.api.get("/v1/withdrawals", params=query, headers=finance).raise_for_status().json()
         found += page["items"]
-        cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else None
+        query = query | {"cursor": page["next_cursor"]} if page["next_cursor"] else None
     return found

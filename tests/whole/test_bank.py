@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from tests.whole.waiting import at_once, until
 from tests.whole.world import World
 
@@ -95,12 +93,7 @@ def test_notifications_twice_and_in_any_order_move_money_once(world: World) -> N
     world.turn(duplicate_notifications=True, reorder_notifications=True)
     customers = [world.customer(behaviour="pay_then_return") for _ in range(8)]
     withdrawals = at_once(*(customer.verified for customer in customers))
-    at_once(
-        *(
-            partial(customer.becomes, withdrawal_id, "returned")
-            for customer, withdrawal_id in zip(customers, withdrawals, strict=True)
-        )
-    )
     for customer, withdrawal_id in zip(customers, withdrawals, strict=True):
+        customer.becomes(withdrawal_id, "returned")
         assert customer.money() == ("1000.00", "0.00")
         assert customer.events(withdrawal_id).count("returned") == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 
-from tests.whole.customers import Customer
 from tests.whole.waiting import at_once
 from tests.whole.world import World
 
@@ -106,9 +105,6 @@ def test_applications_of_many_customers_at_once_do_not_hold_each_other_up(world:
     """20 customers at once: each is paid, once."""
     customers = [world.customer() for _ in range(20)]
     withdrawals = at_once(*(customer.verified for customer in customers))
-    at_once(*(_is_paid(customer, one) for customer, one in zip(customers, withdrawals, strict=True)))
+    for customer, withdrawal_id in zip(customers, withdrawals, strict=True):
+        customer.becomes(withdrawal_id, "paid")
     assert {customer.money() for customer in customers} == {("500.00", "0.00")}
-
-
-def _is_paid(customer: Customer, withdrawal_id: str) -> partial[object]:
-    return partial(customer.becomes, withdrawal_id, "paid")

@@ -54,7 +54,9 @@ def test_a_right_code_counts_although_no_worker_is_there(world: World) -> None:
     withdrawals = at_once(*(customer.applied for customer in customers))
     codes = [customer.code() for customer in customers]
     world.stack.worker.kill()
-    calls = [partial(*call) for call in zip((one.enter for one in customers), withdrawals, codes, strict=True)]
+    calls = [
+        partial(customer.enter, one, code) for customer, one, code in zip(customers, withdrawals, codes, strict=True)
+    ]
     for answer in at_once(*calls):
         assert (answer.status_code, answer.json()["code"]) == (503, "temporarily_unavailable")
         assert "Retry-After" in answer.headers

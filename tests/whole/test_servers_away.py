@@ -40,7 +40,6 @@ def test_temporal_away(world: World) -> None:
     assert (not_ready.status_code, not_ready.json()["checks"]["engine"]) == (503, "away")
 
     world.stack.temporal.process.kill()
-    _require_ask_again(waiting.enter(code_waits, code))
     world.stack.temporal.start_again()
     # Whoever does what they were told to, and asks again, is served.
     replayed = repeating.apply(key="again")

@@ -107,7 +107,7 @@ class World:
 
     def temporal(self, *arguments: str) -> str:
         """What the command line of Temporal answers."""
-        command = [binary(), *arguments, "--address", self.stack.temporal.address, "--disable-config-file"]
+        command = [str(binary()), *arguments, "--address", self.stack.temporal.address, "--disable-config-file"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
