@@ -111,7 +111,7 @@ class TemporalEngine:
 
     async def look(self, withdrawal_id: UUID) -> None:
         async with self._reached():
-            run = self.client.get_workflow_handle_for(WithdrawalWorkflow.run, workflow_id(withdrawal_id))
+            run = self.client.get_workflow_handle(workflow_id(withdrawal_id))
             try:
                 await run.signal(WithdrawalWorkflow.look, rpc_timeout=self.timeout)
             except RPCError as error:

@@ -228,9 +228,7 @@ class Bank:
                 self._follow_up(connection, row["client_ref"], switches, now)
         return len(due)
 
-    def _book_once(
-        self, connection: sqlite3.Connection, order: TransferOrder, fate: Fate, switches: Switches
-    ) -> bool:
+    def _book_once(self, connection: sqlite3.Connection, order: TransferOrder, fate: Fate, switches: Switches) -> bool:
         """False if the reference is already in the book: the primary key decides, not a look beforehand."""
         now = self._clock()
         refused = fate is Fate.REJECT
@@ -256,9 +254,7 @@ class Bank:
         self._follow_up(connection, order.client_ref, switches, now)
         return True
 
-    def _follow_up(
-        self, connection: sqlite3.Connection, client_ref: str, switches: Switches, now: float
-    ) -> None:
+    def _follow_up(self, connection: sqlite3.Connection, client_ref: str, switches: Switches, now: float) -> None:
         """What every new state brings with it, in its own transaction: a change, an entry, a notification."""
         row = _find(connection, client_ref)
         assert row is not None, "only a booked transfer enters a state"

@@ -35,6 +35,4 @@ def answer_refusals_as_json(app: FastAPI) -> None:
             {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]}
             for error in invalid.errors()
         ]
-        return JSONResponse(
-            {"code": "invalid_request", "message": "The request is not valid.", "errors": fields}, 422
-        )
+        return JSONResponse({"code": "invalid_request", "message": "The request is not valid.", "errors": fields}, 422)

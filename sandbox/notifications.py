@@ -33,9 +33,7 @@ class Notifications:
         self._webhook = Webhook(secret) if url else None
         self._clock = clock
 
-    def enqueue(
-        self, connection: sqlite3.Connection, client_ref: str, bank_ref: str, switches: Switches
-    ) -> None:
+    def enqueue(self, connection: sqlite3.Connection, client_ref: str, bank_ref: str, switches: Switches) -> None:
         """In the transaction of the outcome itself, so that a crash leaves no outcome without one."""
         if self._webhook is None or not switches.notify:
             return
@@ -83,10 +81,7 @@ class Notifications:
             "webhook-signature": self._webhook.sign(row["webhook_id"], sent_at, row["body"]),
         }
         try:
-            answers = [
-                await client.post(self._url, content=row["body"], headers=headers)
-                for _ in range(row["copies"])
-            ]
+            answers = [await client.post(self._url, content=row["body"], headers=headers) for _ in range(row["copies"])]
         except httpx.HTTPError as failed:
             log.info("notification %s not delivered: %r", row["webhook_id"], failed)
             return False

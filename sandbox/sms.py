@@ -68,9 +68,7 @@ def sms_routes(book: Book, clock: Clock) -> APIRouter:
     @routes.get("/_sandbox/messages")
     def show_inbox(phone: str) -> list[ReceivedMessage]:
         """The newest first, a hundred at most."""
-        rows = book.read(
-            "SELECT * FROM messages WHERE recipient = ? ORDER BY id DESC LIMIT ?", (phone, INBOX_LIMIT)
-        )
+        rows = book.read("SELECT * FROM messages WHERE recipient = ? ORDER BY id DESC LIMIT ?", (phone, INBOX_LIMIT))
         return [
             ReceivedMessage(
                 to=row["recipient"],
