@@ -1,12 +1,8 @@
 """The story of one withdrawal: eligibility, code, freeze, decision, transfer, outcome.
 
-Three things hold it together:
-
-* The rows in PostgreSQL say where a withdrawal stands; each step answers with a ``Standing`` and the story goes on
-  from there. A run that was lost is simply started again, at whatever step the rows prove.
-* An update, a signal or a notification only prompts the story to look: what it finds there decides.
-* A cancellation asked for in Temporal is a request that the story takes up between two steps, never an interrupt in
-  the middle of one: so there is no half-done compensation, however often it is asked for.
+The rows in PostgreSQL say where it stands: each step answers with a ``Standing``, and a run that was lost is started
+again at the step the rows prove. Updates, signals and notifications only prompt the story to look. A cancellation asked
+for in Temporal is a request that it takes up between two steps, so that no compensation is ever cut in two.
 """
 
 from __future__ import annotations
