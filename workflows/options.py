@@ -19,7 +19,7 @@ SEND_CODE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_i
 
 ASK_BANK = timedelta(minutes=1)
 ASK_BANK_AT_LEAST = timedelta(minutes=10)
-ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
+ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 """Asked again until it answers or the window ends, and for ten minutes at least."""
 BANK_HEARTBEAT = timedelta(seconds=15)
 """A worker that is silent for longer counts as dead, and another one asks the bank."""
