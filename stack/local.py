@@ -27,7 +27,7 @@ _GRACE_SECONDS: Final = 25.0
 _CALL_SECONDS: Final = 10
 
 # Variables of the user's shell that would lead a process of the stack to another server, or through a proxy.
-_FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "CONSOLE_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class LocalStack:
     sandbox: Process
     worker: Process
     api: Process
+    console: Process
     environment: dict[str, str]
 
     @property
@@ -52,12 +53,19 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.sandbox}"
 
     @property
+    def console_url(self) -> str:
+        return f"http://{HOST}:{self.ports.console}"
+
+    @property
     def temporal_ui_url(self) -> str:
         return f"http://{HOST}:{self.ports.temporal_ui}"
 
     def require_running(self) -> None:
         """Raises ProcessFailed for the first process that has ended."""
-        for process in (self.postgres.process, self.temporal.process, self.sandbox, self.worker, self.api):
+        for process in (
+            *(self.postgres.process, self.temporal.process),
+            *(self.sandbox, self.worker, self.api, self.console),
+        ):
             process.require_running()
 
     def wait_until_ready(self) -> None:
@@ -72,6 +80,7 @@ class LocalStack:
             return answers(f"{self.api_url}/readyz")
 
         self.api.wait_until(everything_works, seconds=_START_SECONDS)
+        self.console.wait_until(lambda: answers(f"{self.console_url}/healthz"), seconds=_START_SECONDS)
 
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
         """One more worker beside the stack's own, until the block is left."""
@@ -107,11 +116,12 @@ def running_stack(
         _finish("the migrations", ["-m", "alembic", "upgrade", "head"], state.log("migrations"), environment)
         _finish("the calendar", ["-m", "ledger.calendar"], state.log("calendar"), environment)
         temporal.wait_until_ready()
-        tell("the sandbox, the worker and the API")
+        tell("the sandbox, the worker, the API and the console")
         commands = {
             "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),
             "worker": ("the worker", ["worker.py"]),
             "api": ("the API", _uvicorn("api.app:create_app", ports.api)),
+            "console": ("the console", _uvicorn("console.app:create_app", ports.console)),
         }
         rooms = {
             room: parts.enter_context(_running(name, command, state.log(room), environment))
@@ -125,6 +135,7 @@ def running_stack(
 def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
     return [
         (ports.api, "the API"),
+        (ports.console, "the console"),
         (ports.sandbox, "the sandbox"),
         (ports.postgres, "PostgreSQL"),
         (ports.temporal, "Temporal"),
@@ -160,6 +171,12 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
         "SANDBOX_ISSUER": sandbox,
         "SANDBOX_AUDIENCE": "withdrawals",
         "SANDBOX_SIGNING_KEY": str(state.sandbox_signing_key),
+        "CONSOLE_API_URL": f"http://{HOST}:{ports.api}",
+        "CONSOLE_SANDBOX_URL": sandbox,
+        "CONSOLE_TEMPORAL_UI_URL": f"http://{HOST}:{ports.temporal_ui}",
+        "CONSOLE_SECRET_FILE": str(state.console_secret()),
+        # Served without TLS, to this machine alone.
+        "CONSOLE_SECURE_COOKIES": "false",
     }
 
 
