@@ -19,10 +19,10 @@ from console import desk, funds, log_in, record, sandbox_corner, withdrawing
 from console.api_client import ApiClient, Away, Refused, SessionOver
 from console.languages import load_languages
 from console.people import Person
+from console.rendering import STATIC, Templates
 from console.sandbox_world import SandboxWorld
 from console.seals import Seals
 from console.settings import Settings
-from console.rendering import STATIC, Templates
 from console.visits import ForgedForm, FormTooLarge, LogInNeeded, Parts, Visit, visit_without_form
 
 CONTENT_SECURITY_POLICY = (

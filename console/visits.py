@@ -19,10 +19,10 @@ from console.api_client import ApiClient, Calls, Refused
 from console.corner import corner
 from console.languages import Language, preferred
 from console.people import Person
+from console.rendering import Templates
 from console.sandbox_world import SandboxWorld
 from console.seals import Seals
 from console.settings import Settings
-from console.rendering import Templates
 
 SESSION, BROWSER, LANGUAGE, NOTICE, DRAFT = (
     "console_session",
