@@ -191,7 +191,7 @@ async def open_account(chosen: SandboxCustomer, billing: Calls, *, fresh: bool) 
         if amount is not None and amount != "0.00":
             await billing.book(account_id, kind, f"{account_id}-{kind}", amount)
     return Person(
-        subject=f"user-of-{account_id}",
+        subject=f"user_of_{account_id}",
         scopes=(WITHDRAWALS,),
         account_id=account_id,
         name=chosen.name,
