@@ -288,9 +288,10 @@ async def _read_form(request: Request) -> dict[str, str]:
 
 def _refuse_foreign(found: Visit) -> None:
     site = found.request.headers.get("Sec-Fetch-Site", "same-origin")
-    whose = found.person or found.was
-    subject = whose.subject if whose else ""
+    # A form from before the session ended is still that person's; the log-in page's is nobody's yet.
+    subjects = {"", found.was.subject if found.was else ""} if found.person is None else {found.person.subject}
     token = found.form.get("form_token", "")
-    if site not in ("same-origin", "none") or not found.parts.seals.form_is_ours(token, found.browser, subject):
+    ours = any(found.parts.seals.form_is_ours(token, found.browser, subject) for subject in subjects)
+    if site not in ("same-origin", "none") or not ours:
         found.form = {}
         raise ForgedForm

@@ -50,7 +50,9 @@ async def visitors(browser: Browser, pages_stack: LocalStack) -> AsyncIterator[V
 
 
 @pytest.fixture
-async def played(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[PlayedApi, Visitors]]:
+async def played(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[PlayedApi, Visitors]]:
     """A console whose API answers as a test says: for what the real one does after weeks, or never does."""
     async with played_console(tmp_path_factory.mktemp("played")) as (api, address):
         visitors = Visitors(browser, address)

@@ -79,7 +79,9 @@ class PlayedApi:
         """From now on, this is the answer."""
         self.answers[method, path] = (status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
-    def refuse(self, method: str, path: str, status: int, code: str, retry_after: int | None = None, **facts: Any) -> None:
+    def refuse(
+        self, method: str, path: str, status: int, code: str, retry_after: int | None = None, **facts: Any
+    ) -> None:
         """From now on, the call is refused with this code."""
         headers = {} if retry_after is None else {"Retry_After": str(retry_after)}
         problem = {"type": f"/problems/{code}", "title": code, "status": status, "code": code, **facts}
