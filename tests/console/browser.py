@@ -62,6 +62,8 @@ class Visitors:
             locale={"zh": "zh-CN", "en": "en-GB"}[language],
             timezone_id="Asia/Shanghai",
             java_script_enabled=scripts,
+            # Colours that are still on their way have no contrast to speak of.
+            reduced_motion="reduce",
             viewport=options.pop("viewport", {"width": 1280, "height": 800}),
             **options,
         )

@@ -37,5 +37,5 @@ async def another_console(folder: Path, **settings: Any) -> AsyncIterator[str]:
     secret = folder / "secret"
     secret.write_bytes(b"for tests only, and long enough for it")
     given = {"api_url": "http://127.0.0.1:1", "secret_file": secret, "secure_cookies": False} | settings
-    async with served(create_app(Settings(**given))) as address:
+    async with served(create_app(Settings.model_validate(given))) as address:
         yield address
