@@ -10,7 +10,8 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock \
+	screens clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -19,6 +20,7 @@ help:
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make screens   pictures of every page of the console into docs/screens; needs Chromium"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
@@ -73,6 +75,9 @@ lock: $(VENV)
 	@$(RUN) uv pip compile pyproject.toml --group stack --group dev --quiet --upgrade --python-version 3.11 \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --output-file requirements.lock
+
+screens: $(VENV)
+	@$(RUN) tests.console.screens
 
 clean:
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

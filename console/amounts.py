@@ -21,6 +21,15 @@ def as_decimal(amount: str) -> Decimal | None:
     return Decimal(amount) if _PLAIN.fullmatch(amount) else None
 
 
+def same_name(one: str, other: str) -> bool:
+    """True where the API, too, would find the names to be the same; used to say so sooner, never to let one pass."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s·•・‧]+", "", unicodedata.normalize("NFKC", name))
+
+
 def read_digits(typed: str) -> str:
     """A card number or a code without the spaces and hyphens people group them by."""
     return re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", typed))

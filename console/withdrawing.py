@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from console import refusals
-from console.amounts import as_decimal, read_amount, read_digits
+from console.amounts import as_decimal, read_amount, read_digits, same_name
 from console.api_client import Away, Json, Refused
 from console.record import page_of_record
 from console.refusals import Errors
@@ -149,15 +149,18 @@ def _application(visit: Visit) -> Json:
 
 
 def _errors(visit: Visit, refused: Refused, account: Json | None) -> Errors:
-    """What the API found, and what it had not come to yet: what is empty, and more than there is."""
+    """What the API found, and what it had not come to yet: what is empty, too much, or in another's name."""
     errors = refusals.missing(visit.language, visit.form, FIELDS)
+    found = refusals.explain(visit.language, refused, account)
+    for name, words in found.fields.items():
+        errors.add(name, words)
     if refused.code == "invalid_request" and account is not None:
         amount = as_decimal(read_amount(visit.form.get("amount", "")))
         if amount is not None and amount > Decimal(account["withdrawable"]):
             errors.add("amount", refusals.too_much(visit.language, account))
-    found = refusals.explain(visit.language, refused, account)
-    for name, words in found.fields.items():
-        errors.add(name, words)
+        subject = visit.person.name if visit.person else ""
+        if subject and not same_name(visit.form.get("account_name", ""), subject):
+            errors.add("account_name", visit.language.gettext(refusals.NAME_MISMATCH))
     # As they stand in the form.
     in_order = {name: errors.fields[name] for name in FIELDS if name in errors.fields}
     return Errors(in_order, errors.general + found.general)

@@ -63,7 +63,7 @@ def an_event(kind: str, status: str, by: str = "system", **data: Any) -> Json:
         "status": status,
         "at": (datetime.now(UTC) - timedelta(days=22)).isoformat(),
         "by": by,
-        "via": "api",
+        "via": {"system": "workflow", "bank": "bank"}.get(by, "api"),
         "data": data,
     }
 
