@@ -87,11 +87,13 @@ class ReconciliationActivities:
 
     @activity.defn
     async def check_invariants(self) -> list[str]:
-        """The names of the invariants that do not hold; each is an error in the log."""
+        """The names of the invariants that do not hold; each is an error in the log, and their number a metric."""
         broken = await asyncio.to_thread(violations, self.database)
         for violation in broken:
             activity.logger.error("an invariant is broken: %s (%d rows)", violation.invariant, len(violation.rows))
-        return [violation.invariant for violation in broken]
+        names = [violation.invariant for violation in broken]
+        await asyncio.to_thread(self.sweeps.note_invariants, names, now=datetime.now(UTC))
+        return names
 
     @activity.defn
     async def match_statements(self, at: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,12 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from domain.withdrawal import OPEN, Status, TransferState
 from ledger.database import Database
-from ledger.tables import bank_cursor, transfers, withdrawals
+from ledger.tables import bank_cursor, oversight, transfers, withdrawals
 
 
 @dataclass(frozen=True)
 class Sweeps:
-    """Reads over all withdrawals; changes nothing but the cursor."""
+    """Reads over all withdrawals; changes nothing but the cursor and what the last look found."""
 
     database: Database
 
@@ -35,6 +35,13 @@ class Sweeps:
                     index_elements=[bank_cursor.c.singleton], set_={"cursor": cursor, "moved_at": now}
                 )
             )
+
+    def note_invariants(self, broken: Sequence[str], *, now: datetime) -> None:
+        """Keeps what the newest look over the invariants found, for the metrics of every process."""
+        found = {"broken_invariants": list(broken), "looked_at": now}
+        with self.database.transaction() as connection:
+            noted = insert(oversight).values(singleton=True, **found)
+            connection.execute(noted.on_conflict_do_update(index_elements=[oversight.c.singleton], set_=found))
 
     def known(self, withdrawal_ids: Collection[UUID]) -> dict[UUID, tuple[Status, TransferState]]:
         """The status and the transfer's state of each of these that we asked the bank for; no one else's."""

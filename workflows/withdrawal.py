@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.withdrawal import WORKFLOW_TYPE, BankAnswer, Standing, Status, read_decision
     from workflows import options
     from workflows.details import describe
+    from workflows.notices import tell_if_returned
     from workflows.prompts import Prompts, until
 
 
@@ -79,6 +80,7 @@ class WithdrawalWorkflow:
                 await self._show_to_a_person(error)
             self._prompts.answer()
         await self._stop_sending()
+        await tell_if_returned(self._id, self._here.status)
 
     async def _chapter(self) -> None:
         if self._prompts.cancel_pending:
