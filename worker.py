@@ -28,6 +28,7 @@ from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
+from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
@@ -99,13 +100,13 @@ def build_worker(
             sms.send_code,
             sms.tell_of_return,
             reconciliation.pull_changes,
-            reconciliation.restart_lost_runs,
+            reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
-        interceptors=[RefusalInterceptor(), *interceptors],
+        interceptors=[RefusalInterceptor(), HeartbeatInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
