@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
     """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
     database_pool_size: int = 16
+    failpoints: Path | None = None
+    """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
     @field_validator("bank_webhook_secrets", "test_cards", mode="before")
     @classmethod

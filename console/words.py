@@ -54,6 +54,7 @@ EVENTS: Mapping[str, str] = {
     "returned": mark("The bank sent the money back; it was credited to the account"),
     "failed": mark("The withdrawal failed"),
     "under_review": mark("No answer from the bank within 15 working days; finance finds out"),
+    "resolution_given": mark("One of two people of finance found out what became of the transfer"),
     "resolved": mark("Finance found out what became of the transfer"),
     "expired": mark("No right code was entered in time"),
     "cancelled": mark("Cancelled"),
@@ -62,7 +63,7 @@ EVENTS: Mapping[str, str] = {
     "bank_contradicts": mark("The bank contradicts what it said before"),
 }
 
-FOR_COLLEAGUES_ONLY = frozenset({"finance_reminded", "bank_contradicts", "bank_processing"})
+FOR_COLLEAGUES_ONLY = frozenset({"finance_reminded", "resolution_given", "bank_contradicts", "bank_processing"})
 """Events that tell a customer nothing."""
 
 ACTORS: Mapping[str, str] = {
