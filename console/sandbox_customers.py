@@ -184,14 +184,14 @@ async def open_account(chosen: SandboxCustomer, billing: Calls, *, fresh: bool) 
     """
     account_id, phone = f"demo_{chosen.key}", chosen.phone
     if fresh:
-        account_id = f"{account_id}_{secrets.token_hex(4)}"
+        account_id = f"{account_id}_{secrets.token_hex(3)}"
         phone = phone and f"177{secrets.randbelow(10**8):08d}"
     await billing.register(account_id, chosen.registration(phone))
     for kind, amount in (("top-ups", chosen.cash), ("vouchers", chosen.vouchers), ("charges", chosen.charge)):
         if amount is not None and amount != "0.00":
             await billing.book(account_id, kind, f"{account_id}-{kind}", amount)
     return Person(
-        subject=f"user_of_{account_id}",
+        subject=account_id.replace("demo_", "user_", 1),
         scopes=(WITHDRAWALS,),
         account_id=account_id,
         name=chosen.name,

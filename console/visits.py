@@ -81,6 +81,8 @@ class Visit:
     """Whose session it was, where it is over."""
     form: dict[str, str] = field(default_factory=dict, repr=False)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    shown: set[str] = field(default_factory=set)
+    """The cookies whose content this page shows, and which are over with it."""
 
     @property
     def calls(self) -> Calls:
@@ -105,9 +107,8 @@ class Visit:
         context = {"notice": notice, "corner": await corner(self, context), **context}
         words = self.parts.templates.render(self, template, context)
         response = HTMLResponse(words, status)
-        for cookie in (NOTICE, DRAFT):
-            if cookie in self.request.cookies and not self.is_live:
-                response.delete_cookie(cookie)
+        for cookie in self.shown:
+            response.delete_cookie(cookie)
         return self.finish(response)
 
     def go(self, where: str, *, notice: str | None = None) -> Response:
@@ -150,6 +151,7 @@ class Visit:
         kept = self.parts.seals.open("draft", sealed, lasts_s=DRAFT_LASTS_S)
         if kept is None or self.person is None or (kept["subject"], kept["path"]) != (self.person.subject, self.path):
             return {}
+        self.shown.add(DRAFT)
         return cast(dict[str, str], kept["form"])
 
     def form_token(self) -> str:
@@ -170,7 +172,11 @@ class Visit:
         self._set(response, LANGUAGE, code, max_age=YEAR_S)
 
     def _notice(self) -> str | None:
-        return self.request.cookies.get(NOTICE)
+        notice = self.request.cookies.get(NOTICE)
+        if notice is None or self.is_live:
+            return None
+        self.shown.add(NOTICE)
+        return notice
 
     def _set(self, response: Response, name: str, value: str, *, max_age: int) -> None:
         # Lax and not Strict: a link in a mail to the Withdrawal Record finds its reader logged in. Every change is a

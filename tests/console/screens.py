@@ -24,7 +24,7 @@ from tests.databases import ROOT
 
 SCREENS = ROOT / "docs" / "screens"
 COLOURS = 256
-"""Enough for our pages, the red of an error on a green one included; a third of the size of true colour."""
+"""Enough for our pages, the red of an error on a green one included; less than half the size of true colour."""
 
 IN_THE_DARK = {"overview", "withdrawal", "details", "desk-decision"}
 ON_A_PHONE = {"withdrawal", "information-errors", "verification", "record", "desk-queue"}
@@ -66,7 +66,7 @@ async def _take(pages: AsyncIterator[Stop], language: str) -> None:
 
 async def _save(page: Page, name: str) -> None:
     picture = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
-    picture.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+    picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
         SCREENS / f"{name}.png", optimize=True
     )
     print(name)

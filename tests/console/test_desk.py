@@ -17,7 +17,7 @@ async def test_two_people_of_finance_approve_and_nobody_counts_twice(visitors: V
     await customer.goto(f"/billing/withdrawal/{withdrawal_id}")
     li, wang = await visitors.finance("li.wei"), await visitors.finance("wang.fang", "zh")
     row = li.locator("#queue tbody tr", has_text="CNY 1,000,000.00").first
-    for words in ("远山数据集团有限公司", "中国工商银行", "**** 0038", "user_of_demo_yuanshan", "0 of 2"):
+    for words in ("远山数据集团有限公司", "中国工商银行", "**** 0038", "user_yuanshan", "0 of 2"):
         await expect(row).to_contain_text(words)
     await row.get_by_role("link").click()
     await li.fill("#note", "contract seen")
@@ -103,7 +103,7 @@ async def test_a_resolution_needs_its_evidence_and_waits_for_a_second_person(
     stuck = a_withdrawal("under_review")
     path = f"/v1/withdrawals/{stuck['id']}"
     events = [
-        an_event("applied", "awaiting_verification", "user_of_demo_yunshang"),
+        an_event("applied", "awaiting_verification", "user_yunshang"),
         an_event("under_review", "under_review"),
     ]
     api.on("GET", "/v1/withdrawals", 200, {"items": [stuck], "next_cursor": None})

@@ -142,7 +142,7 @@ async def _export(page: Page) -> list[dict[str, str]]:
 def _many_cancelled(stack: LocalStack, account_id: str, many: int) -> None:
     """Applications that were cancelled before the code: they use up no month."""
     with httpx.Client(trust_env=False, timeout=30) as http:
-        claims = {"sub": f"user_of_{account_id}", "scope": "withdrawals", "account_id": account_id}
+        claims = {"sub": account_id.replace("demo_", "user_", 1), "scope": "withdrawals", "account_id": account_id}
         token = http.post(f"{stack.sandbox_url}/_sandbox/token", json=claims).json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
         for number in range(many):

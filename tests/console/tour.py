@@ -91,9 +91,9 @@ async def rare_pages(api: PlayedApi, visitors: Visitors, language: str) -> Async
     stuck = a_withdrawal("under_review")
     path = f"/v1/withdrawals/{stuck['id']}"
     story = (
-        ("applied", "awaiting_verification", "user_of_demo_yunshang"),
+        ("applied", "awaiting_verification", "user_yunshang"),
         ("code_sent", "awaiting_verification", "system"),
-        ("verified", "awaiting_verification", "user_of_demo_yunshang"),
+        ("verified", "awaiting_verification", "user_yunshang"),
         ("frozen", "awaiting_approval", "system"),
         ("approved", "processing", "wang.fang"),
         ("bank_asked", "processing", "system"),
