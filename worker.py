@@ -27,15 +27,19 @@ from temporalio.service import RPCError
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.audit import AuditActivities
 from activities.bank import BankActivities
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
+from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
 from bank.client import HttpBank
+from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.moves import Moves
+from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
@@ -44,6 +48,7 @@ from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
@@ -71,6 +76,8 @@ def build_worker(
     bank: BankActivities,
     sms: SmsActivities,
     reconciliation: ReconciliationActivities,
+    audit: AuditActivities,
+    retention: RetentionActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
@@ -78,7 +85,10 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow],
+        workflows=[
+            *(WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow),
+            *(AuditWorkflow, RetentionWorkflow),
+        ],
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,
@@ -99,6 +109,8 @@ def build_worker(
             reconciliation.restart_lost_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
+            audit.seal_and_anchor,
+            retention.clean,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
@@ -111,7 +123,7 @@ def build_worker(
 
 
 def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]:
-    """What runs by the clock: the sweep, and at 02:00 in Shanghai the statement of the day before."""
+    """What runs by the clock: the sweep, the audit chain, and by night in Shanghai statement and retention."""
     skip = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1))
     catch_up = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=7))
     return {
@@ -133,6 +145,20 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
                 static_summary="Match the bank's statement with our book",
             ),
             spec=ScheduleSpec(cron_expressions=["0 2 * * *"], time_zone_name="Asia/Shanghai"),
+            policy=catch_up,
+        ),
+        "audit": Schedule(
+            action=ScheduleActionStartWorkflow(
+                AuditWorkflow.run, id="audit", task_queue=task_queue, static_summary="Seal and anchor the audit chain"
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=sweep_every)]),
+            policy=skip,
+        ),
+        "retention": Schedule(
+            action=ScheduleActionStartWorkflow(
+                RetentionWorkflow.run, id="retention", task_queue=task_queue, static_summary="End of personal data"
+            ),
+            spec=ScheduleSpec(cron_expressions=["30 3 * * *"], time_zone_name="Asia/Shanghai"),
             policy=catch_up,
         ),
     }
@@ -160,7 +186,7 @@ async def run(settings: Settings) -> None:
     database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     keys, rules = settings.key_ring(), settings.rules()
     moves = Moves(database, keys, rules)
-    verifications = Verifications(database, keys)
+    verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
     client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
     async with (
@@ -180,6 +206,8 @@ async def run(settings: Settings) -> None:
                 reconciliation=ReconciliationActivities(
                     client, settings.task_queue, bank, Sweeps(database), Statements(database), database
                 ),
+                audit=AuditActivities(AuditChain(database), settings.audit_anchor()),
+                retention=RetentionActivities(Retention(database, timedelta(days=settings.card_days))),
                 threads=threads,
             )
             sweep_every = timedelta(seconds=settings.sweep_every_s)

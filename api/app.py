@@ -105,7 +105,7 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -
 
 
 def _parts(settings: Settings, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
-    keys, rules = settings.key_ring(), settings.rules()
+    keys, rules, limits = settings.key_ring(), settings.rules(), settings.code_limits()
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -113,8 +113,8 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
     return Parts(
         database=database,
         accounts=Accounts(database, keys),
-        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards),
-        verifications=Verifications(database, keys),
+        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards, limits),
+        verifications=Verifications(database, keys, limits),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
         engine=TemporalEngine(

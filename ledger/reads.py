@@ -17,9 +17,12 @@ from domain.shanghai import month_after, month_of
 from domain.withdrawal import FROZEN, Decision, Door, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import applicant_of, open_withdrawal
 from ledger.tables import balances, decisions, verifications, withdrawal_events, withdrawals
+
+BLANKED = "***"
+"""What is shown in place of a name whose time of keeping is over."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class Reads:
     """Queries; nothing here locks or changes a row."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
     rules: EligibilityRules
 
     def account(self, account_id: str, *, now: datetime) -> AccountView:
@@ -203,7 +206,7 @@ class Reads:
             applicant=row["applicant"],
             amount_fen=row["amount_fen"],
             status=Status(row["status"]),
-            account_name=self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"])),
+            account_name=self._account_name(row),
             bank_name=row["bank_name"],
             branch_name=row["branch_name"],
             card_last4=row["card_last4"],
@@ -216,6 +219,11 @@ class Reads:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
+
+    def _account_name(self, row: RowMapping) -> str:
+        if row["account_name"] is None:
+            return BLANKED
+        return self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
 
 
 def _filtered(wanted: RecordFilter) -> Select[Any]:

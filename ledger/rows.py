@@ -15,7 +15,7 @@ from domain.eligibility import Applicant
 from domain.errors import InvariantBroken, NotFound, Reason
 from domain.withdrawal import OPEN, USES_MONTH, Door, Standing, Status
 from domain.working_days import ArrivalWindow
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.tables import (
     accounts,
     balances,
@@ -180,7 +180,7 @@ def move_on(
 
 
 def applicant_of(
-    connection: Connection, keys: KeyRing, balance: RowMapping, *, month: Any, but: UUID | None = None
+    connection: Connection, keys: Keys, balance: RowMapping, *, month: Any, but: UUID | None = None
 ) -> Applicant:
     """What the rules look at, read under the account's lock; ``but`` is the withdrawal that asks about itself."""
     account_id = balance["account_id"]
