@@ -48,7 +48,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """One link. ``digests`` is JSON, ``{table: {"rows": count, "sha256": hex}}``, of the tables that have rows in it."""
+    """One link. ``digests`` is JSON, ``{table: {"rows": count, "sha256": hex}}``, of the tables with rows in it."""
 
     seq: int
     form: int
@@ -141,7 +141,7 @@ def batches(connection: Connection) -> Iterator[Batch]:
 def rows_of(
     connection: Connection, table: str, *, from_xid: int = 0, to_xid: int | None = None
 ) -> Iterable[Sequence[Any]]:
-    """The rows that a range of transactions wrote, by transaction and primary key; ``written_in`` is the last column."""
+    """The rows that a range of transactions wrote, by transaction and primary key; last comes ``written_in``."""
     described = metadata.tables[table]
     written_in = described.c.written_in
     key = (
@@ -149,17 +149,17 @@ def rows_of(
         column.collate("C") if isinstance(column.type, Text) else column
         for column in described.primary_key.columns
     )
-    query: Select[Any] = select(*(described.c[name] for name in COLUMNS[table])).where(
-        written_in >= bindparam("from_xid")
-    )
+    columns = (described.c[name] for name in COLUMNS[table])
+    query: Select[Any] = select(*columns).where(written_in >= bindparam("from_xid"))
     if to_xid is not None:
         query = query.where(written_in < bindparam("to_xid"))
     ordered = query.order_by(written_in, *key)
-    return connection.execution_options(yield_per=2000).execute(ordered, {"from_xid": from_xid, "to_xid": to_xid})
+    bounds = {"from_xid": from_xid, "to_xid": to_xid}
+    return connection.execute(ordered, bounds, execution_options={"yield_per": 2000})
 
 
 def line_of(row: Sequence[Any]) -> bytes:
-    """A row as bytes: a JSON array, UTF-8, no white space, keys sorted, times in UTC to the microsecond, bytes as hex."""
+    """A row as bytes: a JSON array in UTF-8, no white space, keys sorted, times in UTC to the microsecond, hex."""
     values = [_plain(value) for value in row]
     return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
