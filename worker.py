@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import structlog
@@ -38,6 +38,7 @@ from bank.client import HttpBank
 from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.key_events import KeyEvents
 from ledger.moves import Moves
 from ledger.retention import Retention
 from ledger.statements import Statements
@@ -68,7 +69,7 @@ def sandboxed_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def build_worker(
+def build_worker(  # noqa: PLR0913 - one for each room of activities
     client: Client,
     task_queue: str,
     *,
@@ -188,6 +189,7 @@ async def run(settings: Settings) -> None:
     moves = Moves(database, keys, rules)
     verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
+    await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
     client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
