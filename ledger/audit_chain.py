@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, Text, bindparam, select, text
+from sqlalchemy import Connection, Result, Select, Text, bindparam, select, text
 
 from ledger.audit_tables import audit_batches, metadata
 from ledger.database import Database
@@ -138,9 +138,7 @@ def batches(connection: Connection) -> Iterator[Batch]:
         yield Batch(**row)
 
 
-def rows_of(
-    connection: Connection, table: str, *, from_xid: int = 0, to_xid: int | None = None
-) -> Iterable[Sequence[Any]]:
+def rows_of(connection: Connection, table: str, *, from_xid: int = 0, to_xid: int | None = None) -> Result[Any]:
     """The rows that a range of transactions wrote, by transaction and primary key; last comes ``written_in``."""
     described = metadata.tables[table]
     written_in = described.c.written_in
@@ -168,8 +166,9 @@ def _digests(connection: Connection, from_xid: int, to_xid: int) -> str:
     digests = {}
     for table in COLUMNS:
         digest = Digest()
-        for row in rows_of(connection, table, from_xid=from_xid, to_xid=to_xid):
-            digest.add(row)
+        with rows_of(connection, table, from_xid=from_xid, to_xid=to_xid) as rows:
+            for row in rows:
+                digest.add(row)
         if digest.rows:
             digests[table] = digest.as_json()
     return json.dumps(digests, sort_keys=True, separators=(",", ":")) if digests else ""

@@ -85,18 +85,19 @@ def _verify_table(connection: Connection, table: str, chain: Sequence[Batch], be
     batches_to_close = iter(chain)
     batch = next(batches_to_close, None)
     digest = Digest()
-    for row in rows_of(connection, table):
-        written_in = row[-1]
-        if written_in >= begun:
-            raise ChainBroken(f"{table} has a row of a transaction that has not begun: it was written by hand")
-        while batch is not None and batch.to_xid <= written_in:
-            _close(batch, table, digest)
-            batch, digest = next(batches_to_close, None), Digest()
-        if batch is None:
-            waiting += 1
-        else:
-            digest.add(row)
-            sealed += 1
+    with rows_of(connection, table) as rows:
+        for row in rows:
+            written_in = row[-1]
+            if written_in >= begun:
+                raise ChainBroken(f"{table} has a row of a transaction that has not begun: it was written by hand")
+            while batch is not None and batch.to_xid <= written_in:
+                _close(batch, table, digest)
+                batch, digest = next(batches_to_close, None), Digest()
+            if batch is None:
+                waiting += 1
+            else:
+                digest.add(row)
+                sealed += 1
     while batch is not None:
         _close(batch, table, digest)
         batch, digest = next(batches_to_close, None), Digest()
