@@ -126,6 +126,8 @@ def main() -> int:
     except (AnchorBroken, ChainBroken) as broken:
         print(f"The audit chain is broken: {broken}", file=sys.stderr)
         return 1
+    finally:
+        database.close()
     print(f"The audit chain is whole: {summary.rows} rows in {summary.batches} batches, {summary.unsealed} wait;")
     print(f"{summary.anchors} anchors with good signatures, up to batch {summary.anchored_up_to}.")
     return 0

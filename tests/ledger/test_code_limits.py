@@ -62,6 +62,7 @@ def test_fifteen_wrong_tries_are_the_accounts_day(ledger: Ledger, stories: Stori
     """Four tries each on four applications: the sixteenth try is refused, right or wrong, and nothing changes."""
     account_id = stories.open_account()
     left = []
+    withdrawal_id, code = UUID(int=0), ""
     for tries in (4, 4, 4, 3):
         withdrawal_id = stories.apply(account_id)
         code = stories.send_code(withdrawal_id)
