@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -214,6 +215,7 @@ def test_a_row_that_somebody_writes_is_not_overwritten(process: Ledger, ring_fil
     with ThreadPoolExecutor(1) as thread, process.database.transaction() as busy:
         busy.execute(text("SELECT FROM accounts WHERE account_id = :id FOR UPDATE"), {"id": account_id})
         done = thread.submit(rewriting.rewrite_all)
+        time.sleep(0.5)  # Long enough for a rewriting without locks to have read the value that is about to go.
         busy.execute(
             text("UPDATE accounts SET phone = :phone WHERE account_id = :id"),
             {"id": account_id, "phone": process.keys.encrypt("13900000000", column="accounts.phone", row=account_id)},
