@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Result, Select, Text, bindparam, select, text
 
+from domain.errors import InvariantBroken
 from ledger.audit_tables import audit_batches, metadata
 from ledger.database import Database
 
@@ -98,7 +99,10 @@ class AuditChain:
     database: Database
 
     def seal(self, *, now: datetime) -> Batch | None:
-        """Adds a batch; None if there is nothing new, or somebody else is sealing right now."""
+        """Adds a batch; None if there is nothing new, or somebody else is sealing right now.
+
+        ``InvariantBroken`` where transaction numbers went back: what is written would count as sealed long ago.
+        """
         with self.database.transaction() as connection:
             # READ COMMITTED, and the lock first: each later statement sees what the sealer before us committed.
             if not connection.execute(_ONE_AT_A_TIME).scalar():
@@ -107,7 +111,12 @@ class AuditChain:
             last = _batch(connection.execute(_LAST).mappings().first())
             from_xid = 0 if last is None else last.to_xid
             to_xid = connection.execute(_HORIZON).scalar_one()
-            if to_xid <= from_xid:
+            if to_xid < from_xid:
+                raise InvariantBroken(
+                    f"the chain covers transactions up to {from_xid}, and this server is at {to_xid}:"
+                    " it was restored without its transaction numbers"
+                )
+            if to_xid == from_xid:
                 return None
             digests = _digests(connection, from_xid, to_xid)
             if not digests:

@@ -141,7 +141,7 @@ class Reads:
             balance = connection.execute(_BALANCE, {"account_id": account_id}).mappings().first()
             if balance is None:
                 raise NotFound
-            applicant = applicant_of(connection, self.keys, balance, month=month)
+            applicant = applicant_of(connection, self.keys, balance, month=month, named=False)
             blockers = self.rules.blockers(applicant, month)
             if open_withdrawal(connection, account_id) is not None:
                 blockers.insert(

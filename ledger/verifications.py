@@ -59,11 +59,11 @@ class Verifications:
                 raise _over(row)
             if now >= verification["expires_at"]:
                 raise CodeExpired
-            phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
             counts = verification["last_send_key"] != send_key
             if counts:
                 self._count_send(connection, row, verification, send_key, now)
             self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
+            phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
             if counts and verification["sends"] > 0:  # The first was counted when the application was taken down.
                 refuse_without_tries(connection, self.limits, row["account_id"], now)
                 count_code(connection, self.keys, self.limits, phone, now)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
+from domain.errors import InvariantBroken
 from domain.withdrawal import Door, Status, Verb
 from ledger import audit_chain, audit_verification
 from ledger.audit_anchor import AnchorBroken, AnchorFile, read_anchors
@@ -379,6 +380,15 @@ def test_a_row_reads_as_the_same_bytes_everywhere(database: databases.Database, 
             there = lines(connection)
         with own_ledger.database.transaction() as connection:
             assert lines(connection) == there
+
+
+def test_transaction_numbers_that_went_back_are_told(own_ledger: Ledger, hand: Hand) -> None:
+    """After a restore from a logical back-up the numbers begin anew: nothing would be sealed any more."""
+    stories = tell_of_everything(own_ledger)
+    seal(own_ledger, stories)
+    hand("UPDATE audit_batches SET to_xid = to_xid + 1000000")
+    with pytest.raises(InvariantBroken, match="restored without its transaction numbers"):
+        AuditChain(own_ledger.database).seal(now=stories.now)
 
 
 def test_what_billing_changes_is_recorded_without_a_name(own_ledger: Ledger) -> None:
