@@ -22,12 +22,13 @@ from ledger.applications import FirstAnswer
 from ledger.database import Database
 from ledger.encryption import Undecipherable, UnknownKey, key_prefix
 from ledger.kept_keys import KeptKeys, KeyRingFile, KeyRingInEnvironment, read_ring
+from ledger.key_events import KeyEvents
 from ledger.reads import RecordFilter
 from ledger.rotation import SEALED_COLUMNS, Rewriting, RingFile, rotate, wait_for_transactions
 from ledger.tables import metadata
 from settings import Settings
 from tests import databases
-from tests.ledger.stories import Ledger, Stories
+from tests.ledger.stories import NOW, Ledger, Stories
 
 _HERE = {"column": "accounts.phone", "row": "acct_1"}
 
@@ -287,6 +288,18 @@ def test_ids_of_keys_never_come_again(ring_file: RingFile) -> None:
     ring_file.retire_others()
     assert len(json.loads(ring_file.retired.read_text())) == 20
     assert not list(ring_file.path.parent.glob("*.new"))
+
+
+def test_a_process_says_which_keys_it_holds(process: Ledger, ring_file: RingFile) -> None:
+    """The current one and those it can open, in the audit; a database that is away keeps nobody from starting."""
+    ring_file.make_current()
+    ring = KeyRingFile(ring_file.path).read()
+    KeyEvents(process.database).taken_up(ring, by="worker", now=NOW)
+    with process.database.transaction() as connection:
+        [event] = connection.execute(text("SELECT kind, key_id, actor, data FROM key_events")).all()
+    assert event == ("taken_up", ring.current_field_key, "worker", {"can_open": sorted(["k1", ring.current_field_key])})
+    with closing(Database.connect("postgresql+psycopg://nobody@127.0.0.1:9/nothing")) as away:
+        KeyEvents(away).taken_up(ring, by="worker", now=NOW)
 
 
 def test_undecipherable_covers_an_unknown_key() -> None:

@@ -7,8 +7,12 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import text
+
+from ledger.database import Database
 from stack.local import ROOT
 from tests.whole.waiting import until
 from tests.whole.world import World
@@ -52,6 +56,10 @@ def test_keys_are_rotated_while_customers_withdraw(world: World) -> None:
         assert all(customer.result() for customer in customers)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not old & set(json.loads(ring.read_text())["field_keys"])
+    with closing(Database.connect(world.stack.postgres.url(), pool_size=1)) as database, database.snapshot() as rows:
+        events = rows.execute(text("SELECT kind, actor FROM key_events")).all()
+    assert {("taken_up", "api"), ("taken_up", "worker")} <= set(events)
+    assert {"made_current", "rewritten", "retired"} <= {kind for kind, _ in events}
     # A value from before the rotation, opened by a process from before it.
     assert waiting.enter(begun_before, waiting.code()).status_code == 200
     waiting.becomes(begun_before, "paid")
