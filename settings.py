@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """For each phone, in a Shanghai day, whichever withdrawals they are for."""
     codes_an_hour: int = Field(default=10_000, ge=1)
     """For everybody together: the SMS budget."""
+    failpoints: Path | None = None
+    """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
     @field_validator("bank_webhook_secrets", "test_cards", mode="before")
     @classmethod

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -29,17 +31,20 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.audit import AuditActivities
 from activities.bank import BankActivities
+from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
 from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
 from bank.client import HttpBank
+from failpoints import WORKER_PARTS, Failpoints
 from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.key_events import KeyEvents
 from ledger.moves import Moves
+from ledger.notices import Notices
 from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
@@ -106,8 +111,9 @@ def build_worker(  # noqa: PLR0913 - one for each room of activities
             bank.ask_bank,
             bank.query_bank,
             sms.send_code,
+            sms.tell_of_return,
             reconciliation.pull_changes,
-            reconciliation.restart_lost_runs,
+            reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
             audit.seal_and_anchor,
@@ -115,7 +121,7 @@ def build_worker(  # noqa: PLR0913 - one for each room of activities
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
-        interceptors=[RefusalInterceptor(), *interceptors],
+        interceptors=[RefusalInterceptor(), HeartbeatInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -178,6 +184,25 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
+async def connected(stop: asyncio.Event) -> Client | None:
+    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker."""
+    log = structlog.get_logger()
+    for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
+        try:
+            config = ClientConfig.load_client_connect_config()
+            return await Client.connect(**config, data_converter=pydantic_data_converter)
+        except RuntimeError as away:
+            # What a failed first connection raises has no type of its own.
+            if not str(away).startswith("Failed client connect"):
+                raise
+            log.warning("worker.temporal_away", again_in_s=pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+        if stop.is_set():
+            break
+    return None
+
+
 async def run(settings: Settings) -> None:
     """Connects, works until told to stop, and leaves in order."""
     log = structlog.get_logger()
@@ -190,12 +215,21 @@ async def run(settings: Settings) -> None:
     verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
     await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
-    client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
+    client = await connected(stop)
+    if client is None:
+        return
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
     ):
-        bank = HttpBank(bank_http)
+        bank, gateway, sweeps = HttpBank(bank_http), HttpSmsGateway(sms_http), Sweeps(database)
+        interceptors: list[Interceptor] = []
+        if settings.failpoints is not None:
+            points = Failpoints(settings.failpoints)
+            bank = points.guard(bank, "bank", WORKER_PARTS["bank"])
+            gateway = points.guard(gateway, "sms", WORKER_PARTS["sms"])
+            sweeps = points.guard(sweeps, "sweeps", WORKER_PARTS["sweeps"])
+            interceptors = [points.interceptor()]
         with ThreadPoolExecutor(settings.database_pool_size) as threads:
             worker = build_worker(
                 client,
@@ -204,13 +238,14 @@ async def run(settings: Settings) -> None:
                     moves, verifications, transfers, Instructions(database), settings.decide_by_signal
                 ),
                 bank=BankActivities(bank, transfers),
-                sms=SmsActivities(HttpSmsGateway(sms_http), verifications, moves),
+                sms=SmsActivities(gateway, verifications, moves, Notices(database, keys)),
                 reconciliation=ReconciliationActivities(
-                    client, settings.task_queue, bank, Sweeps(database), Statements(database), database
+                    client, settings.task_queue, bank, sweeps, Statements(database), database
                 ),
                 audit=AuditActivities(AuditChain(database), settings.audit_anchor()),
                 retention=RetentionActivities(Retention(database, timedelta(days=settings.card_days))),
                 threads=threads,
+                interceptors=interceptors,
             )
             sweep_every = timedelta(seconds=settings.sweep_every_s)
             kept = schedules(settings.task_queue, sweep_every=sweep_every)

@@ -23,6 +23,7 @@ class AuditWorkflow:
             workflow.now(),
             summary="Seal the audit chain and anchor its head",
             start_to_close_timeout=options.UPKEEP_STEP,
+            heartbeat_timeout=options.SWEEP_HEARTBEAT,
             retry_policy=options.SWEEP_RETRIES,
         )
 
@@ -39,5 +40,6 @@ class RetentionWorkflow:
             workflow.now(),
             summary="Blank and delete what nobody needs any more",
             start_to_close_timeout=options.UPKEEP_STEP,
+            heartbeat_timeout=options.SWEEP_HEARTBEAT,
             schedule_to_close_timeout=options.STATEMENT_WITHIN,
         )
