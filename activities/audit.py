@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,11 +20,14 @@ class AuditActivities:
     anchor: AnchorFile | None
 
     @activity.defn
-    def seal_and_anchor(self, at: datetime) -> int:
+    async def seal_and_anchor(self, at: datetime) -> int:
         """Seals what was written since the last batch and anchors the head; returns the head's number.
 
         Anchored is whatever the head is, new or not: one that could not be anchored last time is now.
         """
+        return await asyncio.to_thread(self._seal_and_anchor, at)
+
+    def _seal_and_anchor(self, at: datetime) -> int:
         self.chain.seal(now=at)
         head = self.chain.head()
         if head is not None and self.anchor is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,6 @@ class RetentionActivities:
     retention: Retention
 
     @activity.defn
-    def clean(self, at: datetime) -> Cleaned:
+    async def clean(self, at: datetime) -> Cleaned:
         """Everything whose time is over; safe to be called again after any doubt."""
-        return self.retention.clean(now=at)
+        return await asyncio.to_thread(self.retention.clean, now=at)
