@@ -10,7 +10,7 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar chaos planted test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar rotate-keys audit-verify chaos planted test check lint types imports migrations-check openapi-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -21,6 +21,8 @@ help:
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make rotate-keys   a new field key, and every value rewritten to it, while the stack is up (FINISH=1 adds none)"
+	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
@@ -44,6 +46,12 @@ up: $(VENV)
 
 calendar: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.calendar
+
+rotate-keys: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.rotation $(if $(FINISH),--finish)
+
+audit-verify: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.audit_verification
 
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import structlog
@@ -29,18 +29,23 @@ from temporalio.service import RPCError
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.audit import AuditActivities
 from activities.bank import BankActivities
 from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
+from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
 from bank.client import HttpBank
 from failpoints import WORKER_PARTS, Failpoints
+from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.key_events import KeyEvents
 from ledger.moves import Moves
 from ledger.notices import Notices
+from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
@@ -49,6 +54,7 @@ from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
@@ -68,7 +74,7 @@ def sandboxed_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def build_worker(
+def build_worker(  # noqa: PLR0913 - one for each room of activities
     client: Client,
     task_queue: str,
     *,
@@ -76,6 +82,8 @@ def build_worker(
     bank: BankActivities,
     sms: SmsActivities,
     reconciliation: ReconciliationActivities,
+    audit: AuditActivities,
+    retention: RetentionActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
@@ -83,7 +91,10 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow],
+        workflows=[
+            *(WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow),
+            *(AuditWorkflow, RetentionWorkflow),
+        ],
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,
@@ -105,6 +116,8 @@ def build_worker(
             reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
+            audit.seal_and_anchor,
+            retention.clean,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
@@ -117,7 +130,7 @@ def build_worker(
 
 
 def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]:
-    """What runs by the clock: the sweep, and at 02:00 in Shanghai the statement of the day before."""
+    """What runs by the clock: the sweep, the audit chain, and by night in Shanghai statement and retention."""
     skip = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1))
     catch_up = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=7))
     return {
@@ -139,6 +152,20 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
                 static_summary="Match the bank's statement with our book",
             ),
             spec=ScheduleSpec(cron_expressions=["0 2 * * *"], time_zone_name="Asia/Shanghai"),
+            policy=catch_up,
+        ),
+        "audit": Schedule(
+            action=ScheduleActionStartWorkflow(
+                AuditWorkflow.run, id="audit", task_queue=task_queue, static_summary="Seal and anchor the audit chain"
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=sweep_every)]),
+            policy=skip,
+        ),
+        "retention": Schedule(
+            action=ScheduleActionStartWorkflow(
+                RetentionWorkflow.run, id="retention", task_queue=task_queue, static_summary="End of personal data"
+            ),
+            spec=ScheduleSpec(cron_expressions=["30 3 * * *"], time_zone_name="Asia/Shanghai"),
             policy=catch_up,
         ),
     }
@@ -185,8 +212,9 @@ async def run(settings: Settings) -> None:
     database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     keys, rules = settings.key_ring(), settings.rules()
     moves = Moves(database, keys, rules)
-    verifications = Verifications(database, keys)
+    verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
+    await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
     client = await connected(stop)
     if client is None:
         return
@@ -214,6 +242,8 @@ async def run(settings: Settings) -> None:
                 reconciliation=ReconciliationActivities(
                     client, settings.task_queue, bank, sweeps, Statements(database), database
                 ),
+                audit=AuditActivities(AuditChain(database), settings.audit_anchor()),
+                retention=RetentionActivities(Retention(database, timedelta(days=settings.card_days))),
                 threads=threads,
                 interceptors=interceptors,
             )

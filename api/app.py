@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -34,6 +35,8 @@ from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.kept_keys import KeptKeys
+from ledger.key_events import KeyEvents
 from ledger.reads import Oversight, Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -67,10 +70,16 @@ def create_app() -> FastAPI:
         client = await Client.connect(**_connection(), lazy=True, data_converter=pydantic_data_converter)
         # trust_env=False: a proxy of the machine has no business between us and the issuer.
         async with httpx.AsyncClient(timeout=ISSUER_TIMEOUT_S, trust_env=False) as issuer:
-            app.state.parts = _parts(settings, database, client, issuer)
+            keys = settings.key_ring()
+            app.state.parts = _parts(settings, keys, database, client, issuer)
+            # Not waited for: the API starts whether or not the database is there.
+            noting = asyncio.create_task(
+                asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="api", now=datetime.now(UTC))
+            )
             try:
                 yield
             finally:
+                await noting
                 database.close()
 
     return build_app(lifespan=lifespan)
@@ -108,8 +117,8 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -
     return app
 
 
-def _parts(settings: Settings, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
-    keys, rules = settings.key_ring(), settings.rules()
+def _parts(settings: Settings, keys: KeptKeys, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
+    rules, limits = settings.rules(), settings.code_limits()
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -126,8 +135,8 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
     return Parts(
         database=database,
         accounts=Accounts(database, keys),
-        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards),
-        verifications=Verifications(database, keys),
+        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards, limits),
+        verifications=Verifications(database, keys, limits),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
         engine=engine,
