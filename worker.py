@@ -21,8 +21,8 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -40,13 +40,14 @@ from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
+from payloads.encryption import Count, count_nothing, data_converter
 from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
-ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
+ROOMS = ("activities", "bank", "domain", "ledger", "payloads", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
@@ -151,6 +152,29 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
+async def connect(settings: Settings) -> Client:
+    """By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it."""
+    runtime: Runtime | None = None
+    count: Count = count_nothing
+    if settings.worker_metrics_address is not None:
+        metrics = PrometheusConfig(bind_address=settings.worker_metrics_address)
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+        count = _counting(runtime)
+    connection = ClientConfig.load_client_connect_config()
+    converter = data_converter(settings.payload_keys(), connection.get("namespace", "default"), count)
+    return await Client.connect(**connection, data_converter=converter, runtime=runtime)
+
+
+def _counting(runtime: Runtime) -> Count:
+    """Counts what the codec meets: a missing key means that runs wait for it, and somebody has to know."""
+    meter = runtime.metric_meter
+    counters = {
+        "key_missing": meter.create_counter("payload_key_missing", "Payloads that wait for a key that is not there."),
+        "refused": meter.create_counter("payload_refused", "Payloads that nobody with a key has written."),
+    }
+    return lambda what: counters[what].add(1)
+
+
 async def run(settings: Settings) -> None:
     """Connects, works until told to stop, and leaves in order."""
     log = structlog.get_logger()
@@ -162,7 +186,7 @@ async def run(settings: Settings) -> None:
     moves = Moves(database, keys, rules)
     verifications = Verifications(database, keys)
     transfers = Transfers(database, keys)
-    client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
+    client = await connect(settings)
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,

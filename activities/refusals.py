@@ -31,7 +31,11 @@ def as_refusal(error: BaseException | None) -> Refusal | None:
     while error is not None:
         if isinstance(error, ApplicationError) and error.type is not None and error.type in REFUSALS:
             facts = error.details[0] if error.details else {}
-            return REFUSALS[error.type].from_facts(facts)
+            try:
+                return REFUSALS[error.type].from_facts(facts)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                # Failed by hand, or with facts that nobody with a key has written: a failure, but no refusal of ours.
+                return None
         error = error.__cause__
     return None
 
