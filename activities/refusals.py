@@ -13,6 +13,7 @@ from temporalio.worker import (
 )
 
 from domain.errors import REFUSALS, InvariantBroken, Refusal, TemporarilyUnavailable
+from payloads.refused import genuine
 
 
 def as_application_error(refusal: Refusal) -> ApplicationError:
@@ -66,6 +67,8 @@ class RefusalInterceptor(Interceptor):
 
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        for word in input.args:
+            genuine(word)
         try:
             return await self.next.execute_activity(input)
         except TemporarilyUnavailable:

@@ -1,9 +1,9 @@
 """What becomes of a payload that nobody with a key has written: a value that everybody refuses.
 
 It cannot be an error of the codec: what Temporal has once recorded is decoded again at every replay, and an error there
-stops the run for ever. So the codec hands on a payload that says why, and the converter turns it into an error where
-one is answered (a start fails, an update is rejected, an activity fails), and into a value where an error would end or
-block the run.
+stops the run for ever. So the codec hands on a payload that says why. The converter makes an error of it where one is
+answered (a start fails, an update is rejected), and a value where an error would end or block the run: steps look at
+what they are given (``RefusalInterceptor``), and the story at what it is answered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import ActivitySerializationContext, SerializationContext, WithSerializationContext
@@ -72,7 +71,7 @@ class CarefulPayloadConverter(PydanticPayloadConverter, WithSerializationContext
             hint = type_hints[number] if type_hints is not None and number < len(type_hints) else None
             if reason is None:
                 values += super().from_payloads([payload], None if hint is None else [hint])
-            elif hint is Any or (self._in_activity and workflow.in_workflow()):
+            elif hint is Any or self._in_activity:
                 values.append(RefusedPayload(reason))
             else:
                 raise _error(reason)
