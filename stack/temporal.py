@@ -37,8 +37,9 @@ def dynamic_config_arguments() -> list[str]:
 class Temporal:
     """A running server with the namespace `default`."""
 
-    def __init__(self, process: Process, port: int, health: str) -> None:
+    def __init__(self, process: Process, port: int, health: str, metrics_url: str) -> None:
         self.process = process
+        self.metrics_url = metrics_url
         self.address = f"{HOST}:{port}"
         self._health = health
 
@@ -93,7 +94,8 @@ class Temporal:
             environment=_environment(),
         )
         try:
-            yield cls(process, port, f"http://{HOST}:{http_port}/api/v1/namespaces/default")
+            health = f"http://{HOST}:{http_port}/api/v1/namespaces/default"
+            yield cls(process, port, health, f"http://{HOST}:{metrics_port}")
         finally:
             process.stop()
 
