@@ -10,7 +10,7 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar rotate-payload-key test check lint types imports migrations-check openapi-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -19,6 +19,7 @@ help:
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
@@ -42,6 +43,9 @@ up: $(VENV)
 
 calendar: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.calendar
+
+rotate-payload-key: $(VENV)
+	@$(RUN) payloads.keys "$(STATE)/keys/payload-keys.json"
 
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)

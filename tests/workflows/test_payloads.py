@@ -133,7 +133,7 @@ async def test_a_start_in_clear_ends_at_once_and_is_no_obstacle(house: House, st
             task_queue=house.task_queue,
         )
         with pytest.raises(WorkflowFailureError) as failed:
-            await forged.result()
+            await asyncio.wait_for(forged.result(), 30)
         assert isinstance(failed.value.cause, ApplicationError)
         assert failed.value.cause.type == REFUSED
         assert house.events(withdrawal_id) == ["applied"]
