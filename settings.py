@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """The keys of what travels through Temporal. Without them it travels in clear."""
     worker_metrics_address: str | None = None
     """``host:port`` where the worker serves Temporal's metrics and ours; without one it serves none."""
+    failpoints: Path | None = None
+    """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
     @field_validator("bank_webhook_secrets", "test_cards", mode="before")
     @classmethod

@@ -21,18 +21,19 @@ from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.body import BodyLimit
 from api.described import PROBLEM_SCHEMA
-from api.engine import TemporalEngine
+from api.engine import Engine, TemporalEngine
 from api.issuer_keys import FetchedKeys
 from api.metrics import Metrics
 from api.parts import Parts
 from api.problems import BodyTooLarge, answer_in_problems, problem_response
 from api.request_log import RequestLog, log_json_lines
 from api.shapes import Notification
+from failpoints import API_PARTS, Failpoints
 from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
-from ledger.reads import Reads
+from ledger.reads import Oversight, Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
 from payloads.encryption import data_converter
@@ -97,7 +98,10 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -
         # The parts may come after the app.
         return cast(Parts, app.state.parts).reads.totals()
 
-    app.state.metrics = Metrics(read_totals)
+    def read_oversight() -> Oversight:
+        return cast(Parts, app.state.parts).reads.oversight()
+
+    app.state.metrics = Metrics(read_totals, read_oversight)
     for router in ROUTERS:
         app.include_router(router)
     answer_in_problems(app, _methods())
@@ -114,6 +118,15 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
     def clock() -> datetime:
         return datetime.now(UTC)
 
+    instructions, timeout = Instructions(database), timedelta(seconds=settings.engine_timeout_s)
+    engine: Engine
+    if settings.failpoints is None:
+        engine = TemporalEngine(client, settings.task_queue, timeout, instructions)
+    else:
+        points = Failpoints(settings.failpoints)
+        instructions = points.guard(instructions, "instructions", API_PARTS["instructions"])
+        engine = TemporalEngine(client, settings.task_queue, timeout, instructions)
+        engine = points.guard(engine, "engine", API_PARTS["engine"])
     return Parts(
         database=database,
         accounts=Accounts(database, keys),
@@ -121,9 +134,7 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
         verifications=Verifications(database, keys),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
-        engine=TemporalEngine(
-            client, settings.task_queue, timedelta(seconds=settings.engine_timeout_s), Instructions(database)
-        ),
+        engine=engine,
         authenticator=Authenticator(
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock
         ),

@@ -318,6 +318,15 @@ bank_cursor = Table(
     comment="Up to where the bank's changes were read and everyone concerned was prompted.",
 )
 
+oversight = Table(
+    "oversight",
+    metadata,
+    Column("singleton", Boolean, CheckConstraint("singleton", name="one_row"), primary_key=True, server_default="true"),
+    Column("broken_invariants", JSONB, nullable=False),
+    _moment("looked_at"),
+    comment="What the last look over the invariants found; read by the metrics.",
+)
+
 statement_entries = Table(
     "statement_entries",
     metadata,

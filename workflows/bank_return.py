@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.withdrawal import RETURN_WORKFLOW_TYPE, Status
     from payloads.refused import RefusedPayload
     from workflows import options
+    from workflows.notices import tell_if_returned
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class BankReturnWorkflow:
         while self._looks_wanted:  # News that came after the bank had answered.
             self._looks_wanted = False
             status = await self._ask()
+        await tell_if_returned(self._id, status)
         return status
 
     @workflow.signal
