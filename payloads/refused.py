@@ -86,4 +86,4 @@ class CarefulPayloadConverter(PydanticPayloadConverter, WithSerializationContext
 
 
 def _error(reason: str) -> ApplicationError:
-    return ApplicationError(f"payload refused: {reason}", type=REFUSED, non_retryable=True)
+    return ApplicationError(reason, type=REFUSED, non_retryable=True)
