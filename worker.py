@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 
 import httpx
@@ -156,17 +158,33 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
-async def connect(settings: Settings) -> Client:
-    """By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it."""
+async def connected(settings: Settings, stop: asyncio.Event) -> Client | None:
+    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker.
+
+    By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it.
+    """
+    log = structlog.get_logger()
     runtime: Runtime | None = None
     count: Count = count_nothing
     if settings.worker_metrics_address is not None:
         metrics = PrometheusConfig(bind_address=settings.worker_metrics_address)
         runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
         count = _counting(runtime)
-    connection = ClientConfig.load_client_connect_config()
-    converter = data_converter(settings.payload_keys(), connection.get("namespace", "default"), count)
-    return await Client.connect(**connection, data_converter=converter, runtime=runtime)
+    config = ClientConfig.load_client_connect_config()
+    converter = data_converter(settings.payload_keys(), config.get("namespace", "default"), count)
+    for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
+        try:
+            return await Client.connect(**config, data_converter=converter, runtime=runtime)
+        except RuntimeError as away:
+            # What a failed first connection raises has no type of its own.
+            if not str(away).startswith("Failed client connect"):
+                raise
+            log.warning("worker.temporal_away", again_in_s=pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+        if stop.is_set():
+            break
+    return None
 
 
 def _counting(runtime: Runtime) -> Count:
@@ -190,7 +208,9 @@ async def run(settings: Settings) -> None:
     moves = Moves(database, keys, rules)
     verifications = Verifications(database, keys)
     transfers = Transfers(database, keys)
-    client = await connect(settings)
+    client = await connected(settings, stop)
+    if client is None:
+        return
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
