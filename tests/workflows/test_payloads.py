@@ -223,6 +223,7 @@ async def test_no_step_can_be_carried_out_alone(house: House, stranger: Client, 
                     id=str(uuid4()),
                     task_queue=house.task_queue,
                     start_to_close_timeout=timedelta(seconds=5),
+                    schedule_to_close_timeout=timedelta(seconds=20),
                 )
             assert isinstance(failed.value.cause, ApplicationError)
             assert failed.value.cause.type == REFUSED
@@ -298,6 +299,26 @@ async def test_a_lost_key_pauses_and_loses_nothing(own_house: House, temporal_ad
         WorkflowExecutionStatus.COMPLETED,
         WorkflowExecutionStatus.RUNNING,
     )
+
+
+async def test_a_decision_under_a_key_that_the_worker_lacks_waits_for_it(
+    own_house: House, temporal_address: str, key_file: Path, tmp_path: Path
+) -> None:
+    """A new key that has not reached every machine: the word is neither refused nor lost."""
+    behind = tmp_path / "behind.json"
+    write(behind, read(key_file))
+    told: list[str] = []
+    house = rich(paused_house(own_house, await with_keys(temporal_address, behind, told)))
+    rotate(key_file)
+    ahead = await with_keys(temporal_address, key_file)
+    async with house.worker():
+        withdrawal_id = await house.verified(LARGE)
+        await ahead.get_workflow_handle(workflow_id(withdrawal_id)).signal("decide", APPROVE)
+        await until(lambda: "key_missing" in told)
+        assert house.status(withdrawal_id) is Status.AWAITING_APPROVAL
+        write(behind, read(key_file))
+        await house.asked(withdrawal_id)
+    assert "refused" not in told
 
 
 async def test_an_answer_under_a_key_we_lack_is_asked_for_again(
