@@ -105,7 +105,7 @@ class Canaries:
     def markers(self) -> list[Marker]:
         """What nobody may find. The codes are those that were sent, and the wrong ones that were tried."""
         for customer in self.people:
-            self.codes |= {message["code"] for message in customer.messages()}
+            self.codes |= {message["code"] for message in customer.messages() if message["code"]}
         assert len(self.codes) >= len(self.people) - 2, "most of them were sent a code"
         return [
             Marker("a name", self.name),
