@@ -17,6 +17,7 @@ from domain.money import parse_yuan
 from domain.verification import CodeLimits
 from ledger.audit_anchor import AnchorFile
 from ledger.kept_keys import KeptKeys, KeyRingFile, KeyRingInEnvironment
+from payloads.keys import PayloadKeys
 
 
 class Settings(BaseSettings):
@@ -62,6 +63,10 @@ class Settings(BaseSettings):
     """For each phone, in a Shanghai day, whichever withdrawals they are for."""
     codes_an_hour: int = Field(default=10_000, ge=1)
     """For everybody together: the SMS budget."""
+    payload_key_file: Path | None = None
+    """The keys of what travels through Temporal. Without them it travels in clear."""
+    worker_metrics_address: str | None = None
+    """``host:port`` where the worker serves Temporal's metrics and ours; without one it serves none."""
     failpoints: Path | None = None
     """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
@@ -90,6 +95,10 @@ class Settings(BaseSettings):
             raise ValueError("WITHDRAWALS_AUDIT_ANCHOR_FILE needs WITHDRAWALS_AUDIT_SIGNING_KEY_FILE")
         return AnchorFile.open(self.audit_anchor_file, self.audit_signing_key_file)
 
+    def payload_keys(self) -> PayloadKeys | None:
+        """The keys of ``payload_key_file``, None where payloads are not encrypted."""
+        return None if self.payload_key_file is None else PayloadKeys(self.payload_key_file)
+
     def rules(self) -> EligibilityRules:
         """The eligibility rules with the configured reserve."""
         return EligibilityRules(reserve=parse_yuan(self.reserve))
@@ -97,3 +106,23 @@ class Settings(BaseSettings):
     def approval_policy(self) -> ApprovalPolicy:
         """The approval limits."""
         return ApprovalPolicy(parse_yuan(self.approval_from), parse_yuan(self.two_approvals_from))
+
+
+class CodecSettings(BaseSettings):
+    """What the codec server is told, and no more: it needs neither the database nor the bank."""
+
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
+
+    payload_key_file: Path
+    jwt_issuer: str
+    jwt_audience: str
+    jwks_url: str
+    codec_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Comma separated: the origins whose pages a browser may let read the answers: those of Temporal's UI."""
+    codec_origin_without_token: str | None = None
+    """For a sandbox on one machine: pages of this origin need no token, as the dev server's UI has none to send."""
+
+    @field_validator("codec_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value

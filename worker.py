@@ -23,8 +23,8 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -50,6 +50,7 @@ from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
+from payloads.encryption import Count, count_nothing, data_converter
 from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
@@ -57,7 +58,7 @@ from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
-ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
+ROOMS = ("activities", "bank", "domain", "ledger", "payloads", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
@@ -184,13 +185,23 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
-async def connected(stop: asyncio.Event) -> Client | None:
-    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker."""
+async def connected(settings: Settings, stop: asyncio.Event) -> Client | None:
+    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker.
+
+    By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it.
+    """
     log = structlog.get_logger()
+    runtime: Runtime | None = None
+    count: Count = count_nothing
+    if settings.worker_metrics_address is not None:
+        metrics = PrometheusConfig(bind_address=settings.worker_metrics_address)
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+        count = _counting(runtime)
+    config = ClientConfig.load_client_connect_config()
+    converter = data_converter(settings.payload_keys(), config.get("namespace", "default"), count)
     for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
         try:
-            config = ClientConfig.load_client_connect_config()
-            return await Client.connect(**config, data_converter=pydantic_data_converter)
+            return await Client.connect(**config, data_converter=converter, runtime=runtime)
         except RuntimeError as away:
             # What a failed first connection raises has no type of its own.
             if not str(away).startswith("Failed client connect"):
@@ -201,6 +212,16 @@ async def connected(stop: asyncio.Event) -> Client | None:
         if stop.is_set():
             break
     return None
+
+
+def _counting(runtime: Runtime) -> Count:
+    """Counts what the codec meets: a missing key means that runs wait for it, and somebody has to know."""
+    meter = runtime.metric_meter
+    counters = {
+        "key_missing": meter.create_counter("payload_key_missing", "Payloads that wait for a key that is not there."),
+        "refused": meter.create_counter("payload_refused", "Payloads that nobody with a key has written."),
+    }
+    return lambda what: counters[what].add(1)
 
 
 async def run(settings: Settings) -> None:
@@ -215,7 +236,7 @@ async def run(settings: Settings) -> None:
     verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
     await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
-    client = await connected(stop)
+    client = await connected(settings, stop)
     if client is None:
         return
     async with (

@@ -15,7 +15,6 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Scope
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
 from api import accounts, bank_notifications, billing, finance, operations, reconciliation, withdrawals
@@ -40,6 +39,7 @@ from ledger.key_events import KeyEvents
 from ledger.reads import Oversight, Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
+from payloads.encryption import data_converter
 from settings import Settings
 
 TITLE = "Balance withdrawal"
@@ -67,7 +67,11 @@ def create_app() -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
-        client = await Client.connect(**_connection(), lazy=True, data_converter=pydantic_data_converter)
+        connection = _connection()
+        converter = data_converter(
+            settings.payload_keys(), connection.get("namespace", "default"), app.state.metrics.count_payload
+        )
+        client = await Client.connect(**connection, lazy=True, data_converter=converter)
         # trust_env=False: a proxy of the machine has no business between us and the issuer.
         async with httpx.AsyncClient(timeout=ISSUER_TIMEOUT_S, trust_env=False) as issuer:
             keys = settings.key_ring()

@@ -115,6 +115,17 @@ class State:
         """Grows by a signed line whenever the audit chain does."""
         return self.root / "audit" / "anchors.jsonl"
 
+    def payload_key_file(self) -> Path:
+        """The keys for what travels through Temporal; made once, as without them no run can go on."""
+        file = self.keys / "payload-keys.json"
+        if not file.exists():
+            # Runs in clear would be refused. The rows are the record: the sweep starts every unfinished one again.
+            for old in self.temporal_database.parent.glob(f"{self.temporal_database.name}*"):
+                old.rename(old.with_name(f"unencrypted-{old.name}"))
+            keys = {"payload_keys": {"k1": _key()}, "current_payload_key": "k1"}
+            write_private(file, json.dumps(keys, indent=2))
+        return file
+
     def webhook_secret(self) -> str:
         """What the bank signs its notifications with, as Standard Webhooks writes secrets."""
         file = self.keys / "webhook-secret"
@@ -151,6 +162,7 @@ def main() -> None:
     with State.locked(Path(sys.argv[1])) as state:
         state.key_file()
         state.audit_signing_key()
+        state.payload_key_file()
 
 
 if __name__ == "__main__":
