@@ -69,6 +69,22 @@ class BodyTooLarge(Refusal):
 
 
 @dataclass(eq=False)
+class HeadersTooLarge(Refusal):
+    """More than 32 KiB of path, query and headers."""
+
+    code = "headers_too_large"
+    title = "The request's path, query and headers are larger than 32 KiB."
+
+
+@dataclass(eq=False)
+class RequestTimeout(Refusal):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+    title = "The request body did not arrive within 15 seconds."
+
+
+@dataclass(eq=False)
 class MethodNotAllowed(Refusal):
     """The path exists, the method on it does not."""
 
@@ -96,7 +112,9 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     CodeExpired: HTTPStatus.CONFLICT,
     NotPossibleNow: HTTPStatus.CONFLICT,
     IdempotencyKeyInUse: HTTPStatus.CONFLICT,
+    RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotEligible: HTTPStatus.UNPROCESSABLE_ENTITY,
     WrongCode: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -173,6 +191,9 @@ def _headers(refusal: Refusal) -> dict[str, str]:
     if isinstance(refusal, Unauthenticated) and refusal.scheme is not None:
         reason = ' error="invalid_token"' if refusal.token_was_bad else ""
         return {"WWW-Authenticate": refusal.scheme + reason}
+    if isinstance(refusal, RequestTimeout):
+        # What is still to come of this request must not be read as the next one (RFC 9110, 15.5.9).
+        return {"Connection": "close"}
     if isinstance(refusal, MethodNotAllowed):
         return {"Allow": ", ".join(refusal.allowed)}
     return {}

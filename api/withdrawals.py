@@ -214,17 +214,16 @@ def _refuse_if_over_for_code(record: WithdrawalRecord) -> None:
 
 
 async def _readable(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
-    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
-    if not caller.may_read(record.account_id):
-        raise NotFound
-    return record
+    if not caller.sees_every_account:
+        return await _own(parts, caller, withdrawal_id)
+    return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
 
 
 async def _own(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
     """The customer's calls change only their own, whatever else the caller may read."""
-    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
-    caller.own_account(record.account_id)
-    return record
+    if caller.account_id is None:
+        raise NotFound
+    return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id, of=caller.account_id)
 
 
 async def _open(parts: Parts, withdrawal_id: UUID) -> bool:

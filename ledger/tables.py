@@ -318,6 +318,15 @@ bank_cursor = Table(
     comment="Up to where the bank's changes were read and everyone concerned was prompted.",
 )
 
+seen_notifications = Table(
+    "seen_notifications",
+    metadata,
+    Column("id_digest", LargeBinary, primary_key=True),
+    _moment("seen_at"),
+    Index("seen_notifications_by_age", "seen_at"),
+    comment="Event ids of the bank's notifications that have prompted, for a week.",
+)
+
 statement_entries = Table(
     "statement_entries",
     metadata,
@@ -372,3 +381,6 @@ working_calendar = Table(
 
 APPEND_ONLY = (transactions, postings, withdrawal_events, decisions, resolutions, instructions)
 """Never updated, never deleted: by trigger, and by the rights of the application's role."""
+
+FORGETTABLE = (seen_notifications,)
+"""Where the application's role may delete: rows that prove nothing, and are of no use after a while."""
