@@ -10,12 +10,13 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar test fuzz check lint types imports migrations-check openapi-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
 	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
 	@echo "make test      all tests (ARGS='-k name' for some)"
+	@echo "make fuzz      schemathesis against a stack of its own, for ten minutes (ARGS='--seed 1 --seconds 60')"
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
@@ -45,6 +46,9 @@ calendar: $(VENV)
 
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)
+
+fuzz: $(VENV)
+	@$(RUN) tests.fuzzing $(ARGS)
 
 check: lint types imports migrations-check openapi-check
 

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.authentication import Caller, Customer, Reader
 from api.body import StrictRoute
-from api.cursors import cursor_of, place_of
+from api.cursors import PATTERN, cursor_of, place_of
 from api.described import LOCATION, REPLAYED, refused_with
 from api.parts import AppParts, Parts
 from api.problems import IdempotencyKeyMissing, problem_response, request_id_of
@@ -184,7 +184,7 @@ async def read_record(
     created_since: Annotated[Moment | None, Query(description="Inclusive.")] = None,
     created_until: Annotated[Moment | None, Query(description="Exclusive.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.", pattern=PATTERN)] = None,
 ) -> RecordBody:
     """The Withdrawal Record, newest first."""
     if not caller.sees_every_account:

@@ -33,6 +33,9 @@ from tests.api.clock import ManualClock
 from tests.api.console import Console
 from tests.api.issuer import AUDIENCE, ISSUER, TestIssuer
 from tests.api.played_engine import PlayedEngine
+from tests.hypothesis_profiles import load_profile
+
+load_profile()
 
 WEBHOOK_SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (7, 8)]
 
