@@ -22,7 +22,7 @@ from ledger.encryption import KeyRing
 class Settings(BaseSettings):
     """Every setting with its default; a missing or malformed one stops the process with its name."""
 
-    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", hide_input_in_errors=True)
 
     mode: Literal["production", "sandbox"] = "production"
     """What ``production.py`` finds unsafe keeps a process of production from starting; the local stack is a sandbox."""

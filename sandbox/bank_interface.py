@@ -49,7 +49,8 @@ def bank_routes(bank: Bank, book: Book) -> APIRouter:
 
     async def answer_badly() -> None:
         switches = await asyncio.to_thread(current_switches, book)
-        if switches.unavailable or random.random() < switches.failure_rate:  # noqa: S311 - faults, not secrets
+        failing = random.random() < switches.failure_rate  # noqa: S311 - faults, not secrets # nosec B311
+        if switches.unavailable or failing:
             raise bank_unavailable()
 
     late = Depends(answer_late)
