@@ -72,6 +72,12 @@ def test_the_image_runs_as_nobody_and_writes_nowhere() -> None:
     assert all(port.startswith("127.0.0.1:") for one in services.values() for port in one.get("ports", ()))
 
 
+def test_the_image_has_no_history_no_keys_and_no_tests() -> None:
+    """What the build never sees cannot be read out of the image."""
+    left_out = set((ROOT / ".dockerignore").read_text().splitlines())
+    assert {".git", ".state", ".venv", "tests", "docs", "requirements.lock", "stack/*"} <= left_out
+
+
 def test_the_sandbox_of_compose_says_that_it_is_one() -> None:
     """Or neither API nor worker would start there: production is the default."""
     environment = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["api"]["environment"]

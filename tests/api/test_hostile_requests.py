@@ -203,6 +203,7 @@ async def test_every_answer_says_that_it_is_data(console: Console) -> None:
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "server" not in answer.headers
         assert "strict-transport-security" not in answer.headers
+    assert (await console.http.request("TRACE", "/v1/withdrawals")).status_code == 405
     over_tls = await console.http.get("https://api.test/healthz")
     assert over_tls.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
 
