@@ -10,7 +10,7 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar test fuzz check lint types imports security migrations-check openapi-check format \
+.PHONY: help demo up calendar chaos planted test fuzz check lint types imports security migrations-check openapi-check format \
 	lock sbom audit-packages clean
 
 help:
@@ -18,6 +18,8 @@ help:
 	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
 	@echo "make test      all tests (ARGS='-k name' for some)"
 	@echo "make fuzz      schemathesis against a stack of its own, for ten minutes (ARGS='--seed 1 --seconds 60')"
+	@echo "make chaos     the fault programme (SHORT=1; or SEED= MINUTES= WITHDRAWALS= KILLS= REPORT=file KEEP=folder)"
+	@echo "make planted   bugs planted one at a time, each of which has to be caught"
 	@echo "make check     style, types, imports, bandit, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
@@ -52,6 +54,14 @@ test: $(VENV)
 
 fuzz: $(VENV)
 	@$(RUN) tests.fuzzing $(ARGS)
+
+chaos: $(VENV)
+	@$(RUN) chaos $(if $(SHORT),--short) $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") \
+		$(if $(WITHDRAWALS),--withdrawals "$(WITHDRAWALS)") $(if $(KILLS),--kills "$(KILLS)") \
+		$(if $(REPORT),--report "$(REPORT)") $(if $(KEEP),--keep "$(KEEP)")
+
+planted: $(VENV)
+	@$(RUN) chaos.planted $(ARGS)
 
 check: lint types imports security migrations-check openapi-check
 

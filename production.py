@@ -105,6 +105,8 @@ def _of_the_sandbox(settings: Settings) -> Iterator[str]:
         yield "WITHDRAWALS_JWKS_URL: is on this machine, as the sandbox is, which gives anyone any token"
     if settings.test_cards:
         yield "WITHDRAWALS_TEST_CARDS: made-up cards are for a sandbox"
+    if settings.failpoints is not None:
+        yield "WITHDRAWALS_FAILPOINTS: failpoints are for the fault programme, which breaks things on purpose"
     if settings.serve_openapi:
         yield "WITHDRAWALS_SERVE_OPENAPI: /openapi.json would be open to everyone"
 

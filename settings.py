@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     refused_per_second: Annotated[float, Field(gt=0)] = 50
     refused_burst: Annotated[int, Field(ge=1)] = 1_000
     """How often one address is told that it could not be authenticated, before it is told to wait."""
+    failpoints: Path | None = None
+    """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
     @field_validator("bank_webhook_secrets", "test_cards", mode="before")
     @classmethod

@@ -29,14 +29,17 @@ from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
+from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
 from activities.sms import SmsActivities
 from bank.client import HttpBank
+from failpoints import WORKER_PARTS, Failpoints
 from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.moves import Moves
+from ledger.notices import Notices
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
@@ -97,14 +100,15 @@ def build_worker(
             bank.ask_bank,
             bank.query_bank,
             sms.send_code,
+            sms.tell_of_return,
             reconciliation.pull_changes,
-            reconciliation.restart_lost_runs,
+            reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
-        interceptors=[RefusalInterceptor(), *interceptors],
+        interceptors=[RefusalInterceptor(), HeartbeatInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -169,7 +173,14 @@ async def run(settings: Settings) -> None:
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
     ):
-        bank = HttpBank(bank_http)
+        bank, gateway, sweeps = HttpBank(bank_http), HttpSmsGateway(sms_http), Sweeps(database)
+        interceptors: list[Interceptor] = []
+        if settings.failpoints is not None:
+            points = Failpoints(settings.failpoints)
+            bank = points.guard(bank, "bank", WORKER_PARTS["bank"])
+            gateway = points.guard(gateway, "sms", WORKER_PARTS["sms"])
+            sweeps = points.guard(sweeps, "sweeps", WORKER_PARTS["sweeps"])
+            interceptors = [points.interceptor()]
         with ThreadPoolExecutor(settings.database_pool_size) as threads:
             worker = build_worker(
                 client,
@@ -178,11 +189,12 @@ async def run(settings: Settings) -> None:
                     moves, verifications, transfers, Instructions(database), settings.decide_by_signal
                 ),
                 bank=BankActivities(bank, transfers),
-                sms=SmsActivities(HttpSmsGateway(sms_http), verifications, moves),
+                sms=SmsActivities(gateway, verifications, moves, Notices(database, keys)),
                 reconciliation=ReconciliationActivities(
-                    client, settings.task_queue, bank, Sweeps(database), Statements(database), database
+                    client, settings.task_queue, bank, sweeps, Statements(database), database
                 ),
                 threads=threads,
+                interceptors=interceptors,
             )
             sweep_every = timedelta(seconds=settings.sweep_every_s)
             kept = schedules(settings.task_queue, sweep_every=sweep_every)

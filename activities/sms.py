@@ -1,4 +1,4 @@
-"""Sending the phone code. The code is drawn, stored as a MAC and sent here, and never leaves this activity."""
+"""What goes to the customer's phone. A code is drawn, stored as a MAC and sent here, and never leaves its activity."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from temporalio import activity
 
 from domain.withdrawal import Standing
 from ledger.moves import Moves
+from ledger.notices import Notices
 from ledger.verifications import Verifications
-from sms.client import SmsGateway, code_message
+from sms.client import SmsGateway, code_message, return_message
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class SmsActivities:
     gateway: SmsGateway
     verifications: Verifications
     moves: Moves
+    notices: Notices
 
     @activity.defn
     async def send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
@@ -29,3 +31,11 @@ class SmsActivities:
         message = await asyncio.to_thread(self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at)
         await self.gateway.send(message.phone, code_message(message.code, message.amount_fen, message.card_last4))
         return await asyncio.to_thread(self.moves.standing, withdrawal_id)
+
+    @activity.defn
+    async def tell_of_return(self, withdrawal_id: UUID, at: datetime) -> None:
+        """Tells the account's phone that the money came back; once, or twice if a crash falls between the two."""
+        notice = await asyncio.to_thread(self.notices.of_return, withdrawal_id)
+        if notice is not None:
+            await self.gateway.send(notice.phone, return_message(notice.amount_fen, notice.card_last4))
+            await asyncio.to_thread(self.notices.told_of_return, withdrawal_id, now=at)

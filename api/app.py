@@ -22,7 +22,7 @@ from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.body import BODY_DEADLINE_S, BodyTooLong, BodyTooSlow, HeadTooLarge, Limit, RequestLimits
 from api.described import PROBLEM_SCHEMA
-from api.engine import TemporalEngine
+from api.engine import Engine, TemporalEngine
 from api.issuer_keys import FetchedKeys
 from api.metrics import Metrics
 from api.parts import Parts
@@ -32,12 +32,13 @@ from api.request_log import RequestLog, log_json_lines
 from api.security_headers import SecurityHeaders
 from api.shapes import Notification
 from domain.errors import Refusal
+from failpoints import API_PARTS, Failpoints
 from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.notifications import SeenNotifications
-from ledger.reads import Reads
+from ledger.reads import Oversight, Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
 from production import require_safe
@@ -106,7 +107,10 @@ def build_app(
         # The parts may come after the app.
         return cast(Parts, app.state.parts).reads.totals()
 
-    app.state.metrics = Metrics(read_totals)
+    def read_oversight() -> Oversight:
+        return cast(Parts, app.state.parts).reads.oversight()
+
+    app.state.metrics = Metrics(read_totals, read_oversight)
     for router in ROUTERS:
         app.include_router(router)
     answer_in_problems(app, _methods())
@@ -124,6 +128,15 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
     def clock() -> datetime:
         return datetime.now(UTC)
 
+    instructions, timeout = Instructions(database), timedelta(seconds=settings.engine_timeout_s)
+    engine: Engine
+    if settings.failpoints is None:
+        engine = TemporalEngine(client, settings.task_queue, timeout, instructions)
+    else:
+        points = Failpoints(settings.failpoints)
+        instructions = points.guard(instructions, "instructions", API_PARTS["instructions"])
+        engine = TemporalEngine(client, settings.task_queue, timeout, instructions)
+        engine = points.guard(engine, "engine", API_PARTS["engine"])
     return Parts(
         database=database,
         accounts=Accounts(database, keys),
@@ -131,9 +144,7 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
         verifications=Verifications(database, keys),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
-        engine=TemporalEngine(
-            client, settings.task_queue, timedelta(seconds=settings.engine_timeout_s), Instructions(database)
-        ),
+        engine=engine,
         authenticator=Authenticator(
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock
         ),

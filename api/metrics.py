@@ -11,16 +11,18 @@ from prometheus_client.registry import Collector
 
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import FROZEN, OPEN
+from ledger.reads import Oversight
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 ReadTotals = Callable[[], Mapping[str, tuple[int, int]]]
+ReadOversight = Callable[[], Oversight]
 
 
 class Metrics:
     """What is counted per request, and what is read at each scrape; labels never carry an id."""
 
-    def __init__(self, read_totals: ReadTotals) -> None:
+    def __init__(self, read_totals: ReadTotals, read_oversight: ReadOversight) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
@@ -31,7 +33,7 @@ class Metrics:
             ("method", "route"),
             registry=self._registry,
         )
-        self._registry.register(_OpenWithdrawals(read_totals))
+        self._registry.register(_FromTheRows(read_totals, read_oversight))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one answered request; ``route`` is the template, not the path."""
@@ -43,11 +45,12 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _OpenWithdrawals(Collector):
+class _FromTheRows(Collector):
     """Read from the rows at each scrape, so that the numbers are right whichever process answers."""
 
-    def __init__(self, read_totals: ReadTotals) -> None:
+    def __init__(self, read_totals: ReadTotals, read_oversight: ReadOversight) -> None:
         self._read_totals = read_totals
+        self._read_oversight = read_oversight
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Nothing is read when the app is put together."""
@@ -57,7 +60,7 @@ class _OpenWithdrawals(Collector):
         """The gauges; without a database only the one that says so."""
         up = GaugeMetricFamily("withdrawals_database_up", "1 if the totals could be read.")
         try:
-            totals = self._read_totals()
+            totals, oversight = self._read_totals(), self._read_oversight()
         except TemporarilyUnavailable:
             up.add_metric((), 0)
             yield up
@@ -70,3 +73,21 @@ class _OpenWithdrawals(Collector):
         yield counts
         frozen = sum(totals.get(status, (0, 0))[1] for status in FROZEN)
         yield GaugeMetricFamily("withdrawals_frozen_fen", "Customers' money that is frozen, in fen.", frozen)
+        yield from _found(oversight)
+
+
+def _found(oversight: Oversight) -> Iterator[GaugeMetricFamily]:
+    yield GaugeMetricFamily(
+        "withdrawals_differences_open", "Where the bank's book and ours differ.", oversight.open_differences
+    )
+    if oversight.looked_at is not None:
+        yield GaugeMetricFamily(
+            "withdrawals_invariants_broken",
+            "Invariants that did not hold at the last look.",
+            oversight.broken_invariants,
+        )
+        yield GaugeMetricFamily(
+            "withdrawals_invariants_looked_at_timestamp_seconds",
+            "When the invariants were last looked over.",
+            oversight.looked_at.timestamp(),
+        )

@@ -19,3 +19,8 @@ class ApprovalPolicy:
     def approvals_needed(self, amount_fen: int) -> int:
         """0, 1 or 2 for an amount in fen."""
         return (amount_fen >= self.one_from) + (amount_fen >= self.two_from)
+
+
+def resolutions_needed(approvals_needed: int) -> int:
+    """How many people must say the same of a transfer under review: two where its payment needed approval."""
+    return 2 if approvals_needed else 1

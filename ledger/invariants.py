@@ -92,15 +92,17 @@ MOMENT_INVARIANTS: Mapping[str, str] = MappingProxyType(
             GROUP BY x.withdrawal_id, w.approvals_needed
             HAVING count(d.approver) < w.approvals_needed""",
         "money moved out only on the bank's yes or finance's word": """
-            SELECT t.withdrawal_id, x.state FROM transactions t LEFT JOIN transfers x USING (withdrawal_id)
-            WHERE t.kind = 'settle' AND x.state NOT IN ('succeeded', 'returned')
-              AND NOT EXISTS (SELECT FROM resolutions r
-                              WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'paid')""",
+            SELECT t.withdrawal_id, x.state FROM transactions t JOIN withdrawals w ON w.id = t.withdrawal_id
+            LEFT JOIN transfers x USING (withdrawal_id)
+            WHERE t.kind = 'settle' AND x.state IS DISTINCT FROM 'succeeded' AND x.state IS DISTINCT FROM 'returned'
+              AND (SELECT count(*) FROM resolutions r WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'paid')
+                  < CASE WHEN w.approvals_needed > 0 THEN 2 ELSE 1 END""",
         "money the bank was asked for is unfrozen only on its no or finance's word": """
-            SELECT t.withdrawal_id, x.state FROM transactions t JOIN transfers x USING (withdrawal_id)
+            SELECT t.withdrawal_id, x.state FROM transactions t JOIN withdrawals w ON w.id = t.withdrawal_id
+            JOIN transfers x USING (withdrawal_id)
             WHERE t.kind = 'unfreeze' AND x.state <> 'failed'
-              AND NOT EXISTS (SELECT FROM resolutions r
-                              WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'failed')""",
+              AND (SELECT count(*) FROM resolutions r WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'failed')
+                  < CASE WHEN w.approvals_needed > 0 THEN 2 ELSE 1 END""",
     }
 )
 

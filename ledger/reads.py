@@ -19,7 +19,15 @@ from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import KeyRing
 from ledger.rows import applicant_of, open_withdrawal
-from ledger.tables import balances, decisions, verifications, withdrawal_events, withdrawals
+from ledger.tables import (
+    balances,
+    decisions,
+    differences,
+    oversight,
+    verifications,
+    withdrawal_events,
+    withdrawals,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,15 @@ class AccountView:
     withdrawable: int
     blockers: Sequence[Reason]
     next_eligible_on: date | None
+
+
+@dataclass(frozen=True)
+class Oversight:
+    """What the sweep and the daily matching last found; None before the first look."""
+
+    looked_at: datetime | None
+    broken_invariants: int | None
+    open_differences: int
 
 
 @dataclass(frozen=True)
@@ -198,6 +215,15 @@ class Reads:
         )
         with self.database.transaction() as connection:
             return {status: (count, int(fen)) for status, count, fen in connection.execute(query)}
+
+    def oversight(self) -> Oversight:
+        """Whether the invariants held when they were last looked at, and how many differences are open."""
+        open_differences = select(func.count()).where(differences.c.closed_at.is_(None)).scalar_subquery()
+        newest = select(oversight.c.looked_at, oversight.c.broken_invariants)
+        with self.database.transaction() as connection:
+            row = connection.execute(newest).first()
+            count = connection.execute(select(open_differences)).scalar_one()
+        return Oversight(row and row.looked_at, None if row is None else len(row.broken_invariants), count)
 
     def _record(self, row: RowMapping) -> WithdrawalRecord:
         window = None

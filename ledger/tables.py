@@ -327,6 +327,15 @@ seen_notifications = Table(
     comment="Event ids of the bank's notifications that have prompted, for a week.",
 )
 
+oversight = Table(
+    "oversight",
+    metadata,
+    Column("singleton", Boolean, CheckConstraint("singleton", name="one_row"), primary_key=True, server_default="true"),
+    Column("broken_invariants", JSONB, nullable=False),
+    _moment("looked_at"),
+    comment="What the last look over the invariants found; read by the metrics.",
+)
+
 statement_entries = Table(
     "statement_entries",
     metadata,

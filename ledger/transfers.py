@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain import failure
+from domain.approval import resolutions_needed
 from domain.bank_card import BankCard
 from domain.errors import FourEyesViolated, InvariantBroken, NotPossibleNow, Reason
 from domain.withdrawal import BankAnswer, Door, Standing, Status, TransferState
@@ -43,6 +44,9 @@ _LIVE_FREEZE = (
     select(func.count(), func.count().filter(transactions.c.kind == "freeze"))
     .select_from(transactions)
     .where(transactions.c.withdrawal_id == bindparam("withdrawal_id"))
+)
+_RESOLVED = select(resolutions.c.resolver, resolutions.c.outcome).where(
+    resolutions.c.withdrawal_id == bindparam("withdrawal_id")
 )
 _CHANGE = update(transfers).where(transfers.c.withdrawal_id == bindparam("b_withdrawal_id"))
 
@@ -113,7 +117,9 @@ class Transfers:
     ) -> Standing:
         """Finance's recorded word, ``"paid"`` or ``"failed"``, on a transfer under review.
 
-        ``NotPossibleNow`` in any other status, ``FourEyesViolated`` for the applicant.
+        Where the payment needed approval, money moves once two people have said the same; until then it stays
+        frozen. ``NotPossibleNow`` in any other status, ``FourEyesViolated`` for the applicant and for a second
+        word of the same person.
         """
         with self.database.transaction() as connection:
             row = lock_withdrawal(connection, withdrawal_id)
@@ -121,7 +127,8 @@ class Transfers:
                 return standing_of(row)
             if row["status"] != Status.UNDER_REVIEW:
                 raise NotPossibleNow(status=row["status"])
-            if instruction.actor == row["applicant"]:
+            said = connection.execute(_RESOLVED, {"withdrawal_id": withdrawal_id}).all()
+            if instruction.actor in (row["applicant"], *(resolver for resolver, _ in said)):
                 raise FourEyesViolated
             connection.execute(
                 resolutions.insert(),
@@ -135,6 +142,10 @@ class Transfers:
                     "resolved_at": now,
                 },
             )
+            agreeing = 1 + sum(word == outcome for _, word in said)
+            if agreeing < resolutions_needed(row["approvals_needed"]):
+                record(connection, row, instruction.happening("resolution_given", now, outcome=outcome))
+                return standing_of(row)
             happening = instruction.happening("resolved", now, outcome=outcome)
             if outcome == "paid":
                 return standing_of(_settle(connection, row, happening))

@@ -40,6 +40,14 @@ class HttpSmsGateway:
             raise SmsNotSent(f"the SMS gateway answered {response.status_code}")
 
 
+def return_message(amount_fen: int, card_last4: str) -> str:
+    """The message after a return (退票): the money is in the account again, and may be withdrawn anew."""
+    return (
+        f"【云平台】您的提现{format_yuan(amount_fen)}元被尾号{card_last4}的银行卡的开户行退回，"
+        f"款项已退还至您的账户余额，您可以重新申请提现。"
+    )
+
+
 def code_message(code: str, amount_fen: int, card_last4: str) -> str:
     """The message: what the code is good for, how long, and never to pass it on."""
     minutes = int(CODE_LIFE.total_seconds() // 60)

@@ -104,6 +104,7 @@ def test_a_mode_that_does_not_exist_is_refused(safe: dict[str, Any]) -> None:
         ("jwt_issuer", "https://bank.example.com"),
         ("test_cards", frozenset({"6230580000000000018"})),
         ("serve_openapi", True),
+        ("failpoints", Path("/run/failpoints")),
         ("key_file", Path("/nowhere/keys.json")),
     ],
 )

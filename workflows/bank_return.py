@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.ledger import LedgerActivities
     from domain.withdrawal import RETURN_WORKFLOW_TYPE, Status
     from workflows import options
+    from workflows.notices import tell_if_returned
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class BankReturnWorkflow:
         while self._looks_wanted:  # News that came after the bank had answered.
             self._looks_wanted = False
             status = await self._ask()
+        await tell_if_returned(self._id, status)
         return status
 
     @workflow.signal

@@ -17,6 +17,10 @@ SEND_CODE_ALTOGETHER = timedelta(minutes=2)
 SEND_CODE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15))
 """After two minutes the customer may ask for another code; the ten minutes run all the same."""
 
+TELL_ALTOGETHER = timedelta(days=1)
+TELL_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
+"""A notice is worth a day of trying; the page says the same all along."""
+
 ASK_BANK = timedelta(minutes=1)
 ASK_BANK_AT_LEAST = timedelta(minutes=10)
 ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
@@ -41,6 +45,8 @@ SOON = timedelta(seconds=1)
 """The shortest timer: a deadline that has just passed is looked at once more, not in a loop."""
 
 SWEEP_STEP = timedelta(minutes=5)
+SWEEP_HEARTBEAT = timedelta(seconds=10)
+"""No sweep begins while one is under way: a worker killed in the middle of it must not stop all sweeping for long."""
 SWEEP_RETRIES = RetryPolicy(maximum_attempts=2)
 """The schedule is the retry: the next sweep does what this one could not."""
 

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.withdrawal import WORKFLOW_TYPE, BankAnswer, Standing, Status, read_decision
     from workflows import options
     from workflows.details import describe
+    from workflows.notices import tell_if_returned
     from workflows.prompts import Prompts, until
 
 
@@ -79,6 +80,7 @@ class WithdrawalWorkflow:
                 await self._show_to_a_person(error)
             self._prompts.answer()
         await self._stop_sending()
+        await tell_if_returned(self._id, self._here.status)
 
     async def _chapter(self) -> None:
         if self._prompts.cancel_pending:
@@ -365,8 +367,6 @@ class WithdrawalWorkflow:
         last = len(options.FINANCE_REMINDERS) - 1
         return workflow.now() + options.FINANCE_REMINDERS[min(self._reminders, last)]
 
-    # What is known.
-
     @property
     def _here(self) -> Standing:
         assert self._standing is not None, "every road here begins with a step"
@@ -395,4 +395,6 @@ class WithdrawalWorkflow:
             refusal = as_refusal(error)
             if refusal is None:
                 raise ApplicationError("the step failed", type="step_failed") from error
+            if self._standing is None or getattr(refusal, "status", None) != self._standing.status:
+                self._prompts.give()  # The rows went on without this run: a commit outlives a lost workflow task.
             raise as_application_error(refusal) from error

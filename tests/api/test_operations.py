@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
+from ledger.sweeps import Sweeps
 from tests.api.console import Console
 from tests.api.played_engine import PlayedEngine
 
@@ -42,6 +44,18 @@ async def test_readiness_names_what_is_away(console: Console, engine: PlayedEngi
     away = await console.http.get("/readyz")
     assert (away.status_code, away.json()["status"]) == (503, "unavailable")
     assert away.json()["checks"] == {"database": "ok", "engine": "away", "workers": "away"}
+
+
+async def test_what_the_sweep_found_is_a_metric(console: Console) -> None:
+    """How many invariants were broken at the last look and when that was; nothing is claimed before the first."""
+    assert await metric(console.http, "withdrawals_invariants_broken") is None
+    assert await metric(console.http, "withdrawals_differences_open") == 0
+    looked_at = datetime(2026, 3, 10, 2, 0, tzinfo=UTC)
+    for broken in (["all postings sum to zero"], []):
+        Sweeps(console.database).note_invariants(broken, now=looked_at)
+        assert await metric(console.http, "withdrawals_invariants_broken") == len(broken)
+    seen = await metric(console.http, "withdrawals_invariants_looked_at_timestamp_seconds")
+    assert seen == looked_at.timestamp()
 
 
 async def test_requests_are_counted_by_template(console: Console) -> None:

@@ -217,7 +217,10 @@ class Stories:
             self.cancel(withdrawal_id)
         elif status is not Status.AWAITING_VERIFICATION:
             self.verify(withdrawal_id)
-            self.freeze(withdrawal_id)
+            frozen = self.freeze(withdrawal_id)
+            if not needs_approval:
+                for number in range(frozen.approvals_needed):
+                    self.decide(withdrawal_id, f"approver-{number}")
             self._end(withdrawal_id, status)
         standing = self.ledger.moves.standing(withdrawal_id)
         assert standing.status is status, f"the story led to {standing.status}"

@@ -14,6 +14,7 @@ from tests.ledger.stories import (
     ACCEPTED,
     CARD,
     CUSTOMER,
+    LARGE,
     PLENTY,
     PROCESSING,
     REFUSED,
@@ -224,6 +225,27 @@ def test_finance_settles_or_unfreezes_what_the_bank_wont_tell(
     with pytest.raises(NotPossibleNow):
         stories.resolve(withdrawal_id, outcome, "finance-2")
     assert ledger.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("paid", Status.PAID), ("failed", Status.FAILED)], ids=["paid", "failed"]
+)
+def test_above_the_approval_limit_two_people_resolve(
+    ledger: Ledger, stories: Stories, outcome: str, status: Status
+) -> None:
+    """One word moves nothing, the same person's second word is refused, and so is none but a second person's same."""
+    withdrawal_id = stories.bring_to(Status.UNDER_REVIEW, amount=LARGE)
+    other = "failed" if outcome == "paid" else "paid"
+    assert stories.resolve(withdrawal_id, other, "finance-1").status is Status.UNDER_REVIEW
+    assert stories.event_kinds(withdrawal_id)[-1] == "resolution_given"
+    for again in ("finance-1", CUSTOMER):
+        before = ledger.everything()
+        with pytest.raises(FourEyesViolated):
+            stories.resolve(withdrawal_id, other, again)
+        assert ledger.everything() == before
+    assert stories.resolve(withdrawal_id, outcome, "finance-2").status is Status.UNDER_REVIEW
+    assert stories.resolve(withdrawal_id, outcome, "finance-3").status is status
+    assert stories.event_kinds(withdrawal_id)[-1] == "resolved"
 
 
 @pytest.mark.parametrize("outcome", ["paid", "failed"])

@@ -31,6 +31,7 @@ from ledger.encryption import KeyRing
 from ledger.instructions import Instructions
 from ledger.invariants import violations
 from ledger.moves import Moves
+from ledger.notices import Notices
 from ledger.reads import AccountView, Reads
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
@@ -91,7 +92,7 @@ class House:
             self.task_queue,
             ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
             bank=BankActivities(self.bank, self.transfers),
-            sms=SmsActivities(self.sms, self.verifications, self.moves),
+            sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
                 self.client, self.task_queue, self.bank, Sweeps(self.database), self.statements, self.database
             ),

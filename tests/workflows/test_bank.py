@@ -155,6 +155,12 @@ async def test_a_payment_that_comes_back_is_credited_exactly_once(house: House) 
     assert (house.account.cash_balance, house.account.withdrawable) == (1_000_00, 1_000_00)
     assert house.account.blockers == []
     assert house.events(withdrawal_id).count("returned") == 1
+    # The customer was told once, though the bank was asked twice, and no code is in it.
+    told = [text for _, text in house.sms.messages if "退回" in text]
+    assert len(told) == house.events(withdrawal_id).count("customer_told") == 1
+    assert "500.00" in told[0]
+    assert "0013" in told[0]
+    assert "验证码" not in told[0]
 
 
 async def test_a_return_that_overtakes_the_payments_news_is_settled_and_credited(house: House) -> None:
@@ -164,7 +170,7 @@ async def test_a_return_that_overtakes_the_payments_news_is_settled_and_credited
         await house.asked(withdrawal_id)
         await house.bank_says(withdrawal_id, TransferState.RETURNED, "account_closed")
         assert await house.handle(withdrawal_id).result() is Status.RETURNED
-    assert house.events(withdrawal_id)[-2:] == ["paid", "returned"]
+    assert house.events(withdrawal_id)[-3:] == ["paid", "returned", "customer_told"]
     assert house.account.cash_balance == 1_000_00
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateFailedError
 
 from activities import reconciliation
-from activities.reconciliation import ReconciliationActivities
+from activities.reconciliation import ReconciliationActivities, RunsLookedAfter
+from activities.refusals import as_refusal
+from domain.errors import NotPossibleNow
 from domain.shanghai import day_of
 from domain.statement import EntryKind, StatementEntry
-from domain.withdrawal import Status, TransferState
+from domain.withdrawal import Decision, Door, Status, TransferState
+from ledger.moves import Instruction
 from ledger.sweeps import Sweeps
 from tests.workflows.house import House, now, until
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport
@@ -106,7 +110,8 @@ async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_
         house.bank.changed.clear()  # Nothing new at the bank: the rows alone have to show it.
         restarted: int | None = 0
         for _ in range(50):  # Temporal's list of runs lags a moment behind.
-            restarted = restarted or (await sweep(house)).restarted
+            runs = (await sweep(house)).runs
+            restarted = restarted or (runs.restarted if runs else None)
         assert restarted == 1
         if house.status(withdrawal_id) is Status.AWAITING_VERIFICATION:
             await until(lambda: bool(house.sms.messages))
@@ -117,6 +122,61 @@ async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_
         assert await house.handle(withdrawal_id).result() is Status.PAID
     assert house.bank.submissions == [withdrawal_id]
     assert len(house.sms.messages) == 1
+
+
+async def frozen_unheard(house: House) -> UUID:
+    """The phone is verified and the money frozen; the run that waits for the code was never told."""
+    withdrawal_id = await house.open()
+    house.enter_code(withdrawal_id)
+    house.moves.freeze(withdrawal_id, now=now())
+    return withdrawal_id
+
+
+async def approved_unheard(house: House) -> UUID:
+    """Finance's decision was committed, and the workflow task that it was made in was lost with its worker."""
+    house.accounts.top_up(house.account_id, "rich", 1_000_000_00, now=now())
+    withdrawal_id = await house.verified(60_000_00)
+    by = Instruction("finance_1", Door.API, "decided-unheard")
+    house.moves.decide(withdrawal_id, Decision.APPROVE, "", by, now=now())
+    return withdrawal_id
+
+
+@pytest.mark.parametrize("miss", [frozen_unheard, approved_unheard], ids=lambda miss: miss.__name__)
+async def test_a_run_that_missed_what_its_rows_say_is_prompted(house: House, miss: object) -> None:
+    """It would wait for minutes or days: the sweep sees that the bank should have been asked, and has it asked."""
+    assert callable(miss)
+    async with house.worker():
+        withdrawal_id = await miss(house)
+        await asyncio.sleep(0.5)
+        assert house.bank.submissions == []
+        runs = (await sweep(house)).runs
+        assert runs is not None
+        assert runs.prompted == 1
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+
+
+async def test_a_run_whose_withdrawal_is_over_hears_of_it(house: House) -> None:
+    """The cancel was committed and its workflow task lost: no run goes on for a withdrawal that is over."""
+    async with house.worker():
+        withdrawal_id = await house.open()
+        house.moves.cancel(withdrawal_id, Instruction("customer", Door.API, "unheard"), now=now())
+        for _ in range(50):  # Temporal's list of runs lags a moment behind.
+            runs = (await sweep(house)).runs
+            if runs and runs.prompted:
+                break
+        assert await house.handle(withdrawal_id).result() is Status.CANCELLED
+
+
+async def test_a_refused_second_word_lets_the_run_look(house: House) -> None:
+    """Finance says it again after an answer that was lost: refused as a second word, and the run goes on."""
+    async with house.worker():
+        withdrawal_id = await approved_unheard(house)
+        with pytest.raises(WorkflowUpdateFailedError) as failed:
+            await house.decide(withdrawal_id, "finance_1", Decision.APPROVE)
+        assert isinstance(as_refusal(failed.value), NotPossibleNow)
+        await house.asked(withdrawal_id)
 
 
 async def test_the_cursor_moves_only_after_everyone_was_prompted(house: House) -> None:
@@ -148,7 +208,7 @@ async def test_a_bank_that_is_away_does_not_keep_the_rest_of_the_sweep_from_runn
     house.bank.unavailable = 100
     async with house.worker():
         report = await sweep(house)
-    assert report == SweepReport(prompted=None, restarted=0, broken_invariants=[])
+    assert report == SweepReport(prompted=None, runs=RunsLookedAfter(0, 0), broken_invariants=[])
 
 
 async def test_the_banks_statement_is_read_and_matched(house: House) -> None:
