@@ -209,6 +209,9 @@ async def test_a_new_key_is_found_at_once_and_unknown_ones_are_no_flood() -> Non
     assert server.asked == 2
 
 
+GOOD_KEYS = json.dumps({"keys": [ECKey.generate_key("P-256", {"kid": "first"}).as_dict(private=False)]}).encode()
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -218,12 +221,13 @@ async def test_a_new_key_is_found_at_once_and_unknown_ones_are_no_flood() -> Non
         httpx.Response(200, json=[]),
         httpx.Response(200, json={"keys": []}),
         httpx.Response(200, json={"keys": [{"kty": "oct", "k": "AAAA", "kid": "first"}]}),
-        httpx.Response(200, content=b" " * (LARGEST_DOCUMENT + 1)),
+        httpx.Response(200, content=GOOD_KEYS + b" " * LARGEST_DOCUMENT),
         httpx.Response(200, content=b"[" * 60_000),
     ],
 )
 async def test_keys_stay_good_for_an_hour_while_the_issuer_is_away(answer: httpx.Response) -> None:
     """Its outage is not ours; but whoever keeps us from it does not keep a withdrawn key good for ever."""
+    assert STALE_S == 3600
     server = JwksServer()
     source = server.fetched()
     await source.key_set("first")

@@ -17,7 +17,9 @@ from api.parts import Parts
 from stack.ports import HOST, free_ports
 from tests.api.console import Console
 
-HEAD_S, BODY_S, REQUEST_S = 0.4, 0.5, 1.0
+HEAD_S, BODY_S, REQUEST_S = 1.0, 1.2, 2.0
+BUSY_S = 6.0
+"""What a busy machine may add; what is not cut off stays for the whole time-out."""
 
 
 class ImpatientHttp(BoundedHttp):
@@ -80,26 +82,35 @@ async def sent_slowly(port: int, begin: bytes, drip: bytes, *, seconds: float) -
 
 async def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
     """Not a byte: gone after the time a head may take."""
-    answer, seconds = await sent_slowly(port, b"", b"", seconds=5)
+    answer, seconds = await sent_slowly(port, b"", b"", seconds=15)
     assert answer == b""
-    assert HEAD_S - 0.1 < seconds < HEAD_S + 1
+    assert HEAD_S - 0.1 < seconds < HEAD_S + BUSY_S
 
 
 @pytest.mark.parametrize("begin", [b"GET /healthz HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nX: "])
 async def test_headers_that_never_end_are_cut_off(port: int, begin: bytes) -> None:
     """A line, or a letter, now and then does not keep a connection open."""
     drip = b"A: b\r\n" if begin.endswith(b"\r\n") else b"x"
-    answer, seconds = await sent_slowly(port, begin, drip, seconds=5)
+    answer, seconds = await sent_slowly(port, begin, drip, seconds=15)
     assert answer == b""
-    assert HEAD_S - 0.1 < seconds < HEAD_S + 1
+    assert HEAD_S - 0.1 < seconds < HEAD_S + BUSY_S
 
 
 async def test_a_second_request_has_no_more_time_than_the_first(port: int) -> None:
     """A connection kept alive is no way around it."""
-    begin = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nA: "
-    answer, seconds = await sent_slowly(port, begin, b"x", seconds=5)
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert seconds < HEAD_S + 1
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        begun = asyncio.get_running_loop().time()
+        writer.write(b"GET /healthz HTTP/1.1\r\nA: ")
+        rest = asyncio.ensure_future(reader.read())
+        async with asyncio.timeout(15):
+            while not rest.done():
+                writer.write(b"x")
+                await asyncio.wait([rest], timeout=0.05)
+    with contextlib.suppress(ConnectionError):
+        assert rest.result() == b""
+    assert asyncio.get_running_loop().time() - begun < HEAD_S + BUSY_S
 
 
 async def test_a_body_that_never_ends_is_answered_and_cut_off(port: int, console: Console) -> None:
@@ -107,19 +118,19 @@ async def test_a_body_that_never_ends_is_answered_and_cut_off(port: int, console
     head = b"POST /v1/withdrawals HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
     for framing, drip in ((b"Content-Length: 9000", b" "), (b"Transfer-Encoding: chunked", b"1\r\n \r\n")):
         async with console.nothing_changes():
-            answer, seconds = await sent_slowly(port, head + framing + b"\r\n\r\n", drip, seconds=5)
+            answer, seconds = await sent_slowly(port, head + framing + b"\r\n\r\n", drip, seconds=15)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in answer.lower()
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
-        assert BODY_S - 0.1 < seconds < BODY_S + 1
+        assert BODY_S - 0.1 < seconds < BODY_S + BUSY_S
 
 
 async def test_what_drips_on_after_the_answer_is_cut_off(port: int) -> None:
     """A body announced as too large is refused at once; its sender does not keep the connection by going on."""
     begin = b"POST /v1/withdrawals HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n"
-    answer, seconds = await sent_slowly(port, begin, b" ", seconds=5)
+    answer, seconds = await sent_slowly(port, begin, b" ", seconds=15)
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert seconds < REQUEST_S + 1
+    assert seconds < REQUEST_S + BUSY_S
 
 
 async def test_one_endless_header_does_not_fill_the_memory(port: int) -> None:
@@ -142,7 +153,7 @@ async def test_slow_callers_keep_nobody_waiting(port: int) -> None:
         for _ in range(200):
             _, writer = await connections.enter_async_context(connected(port))
             writer.write(b"POST /v1/withdrawals HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
-        async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=2) as http:
+        async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=10) as http:
             assert (await http.get("/healthz")).status_code == 200
 
 
@@ -167,7 +178,7 @@ async def test_what_two_servers_could_read_differently_is_no_request(port: int, 
     """Two lengths, folded lines, bare CR, NUL: 400 and the end of the connection, before the app."""
     async with connected(port) as (reader, writer):
         writer.write(raw)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 400 ") or answer == b"", answer
 
