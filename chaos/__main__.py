@@ -17,7 +17,7 @@ from stack.processes import ProcessFailed
 from stack.signals import Stopped, stopped_by_signals
 
 _SHORT = {"seed": 20_261_125, "withdrawals": 220, "kills": 22, "minutes": 3.2}
-_LONG = {"withdrawals": 5_200, "kills": 310, "minutes": 42.0}
+_LONG = {"withdrawals": 5_200, "kills": 320, "minutes": 42.0}
 _SHOWN_ACCOUNTS = 3
 _SHOWN_LINES = 60
 

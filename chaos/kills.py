@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
 import time
@@ -31,16 +32,23 @@ class Killer:
         self._round: list[str] = []
 
     def strike_until(self, over: Callable[[], bool], *, at_least: int, every: float, until: float) -> None:
-        """Kills on average every `every` seconds until `over` says so and there were enough, or `until` has come.
+        """Strikes on average every `every` seconds until `over` says so and enough died, or `until` has come.
 
-        Between two kills a failpoint is armed, and what died at one is started again.
+        Every other strike arms a failpoint. What died is started again.
         """
-        while not (over() and len(self.kills.at) >= at_least) and time.monotonic() < until:
-            pause = every * self._chance.uniform(0.3, 1.7)
-            self._pause(pause / 2, until)
-            self._arming.arm_one()
-            self._pause(pause / 2, until)
-            self._kill(2 if self._chance.random() < 0.15 else 1)
+        for strike in itertools.count():
+            if (over() and self.deaths >= at_least) or time.monotonic() > until:
+                return
+            self._pause(every * self._chance.uniform(0.3, 1.7), until)
+            if strike % 2:
+                self._arming.arm_one()
+            else:
+                self._kill(2 if self._chance.random() < 0.15 else 1)
+
+    @property
+    def deaths(self) -> int:
+        """By SIGKILL, at failpoints and elsewhere."""
+        return len(self.kills.at) + len(self.at_failpoints.at)
 
     def look_after(self) -> None:
         """Starts what has ended: at a failpoint, or by itself, which is remembered."""

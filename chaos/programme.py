@@ -48,8 +48,8 @@ class Orders:
 
     @property
     def kill_every(self) -> float:
-        """The mean pause between two kills, with some time to spare for starting again."""
-        return max(1.0, 0.65 * self.seconds / self.kills)
+        """The mean pause between two strikes, with some time to spare for starting again."""
+        return max(1.0, 0.9 * self.seconds / self.kills)
 
 
 @dataclass
@@ -175,7 +175,7 @@ class _Run:
             return next(iter(load.made.copy()), None)
 
         orders = self.orders
-        with troubles.going_on(orders.seed, some_withdrawal, every=orders.kill_every * 0.55):
+        with troubles.going_on(orders.seed, some_withdrawal, every=0.5 * orders.kill_every):
             customers.start()
             killer.strike_until(
                 load.over.is_set,

@@ -24,13 +24,19 @@ HERE = Path(__file__).parent
 SCOPES = "withdrawals finance operations billing"
 
 
-def fuzz(stack: LocalStack, *, seed: int, examples: int, seconds: int) -> subprocess.CompletedProcess[str]:
-    """Runs every check and every phase against the stack, by one seed; exit code 0 if nothing was found."""
+def fuzz(
+    stack: LocalStack, *, seed: int, examples: int, seconds: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs every check and every phase against the stack, by one seed; exit code 0 if nothing was found.
+
+    With ``seconds`` it goes on until they are over, and stops then; without, each phase is gone through once.
+    """
     token = _with_an_account(stack)
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "--no-color"),
         *("run", f"{stack.api_url}/openapi.json", "--header", f"Authorization: Bearer {token}", "--checks", "all"),
-        *("--seed", str(seed), "--max-examples", str(examples), "--max-time", str(seconds), "--continue-on-failure"),
+        *("--seed", str(seed), "--max-examples", str(examples), "--continue-on-failure"),
+        *(() if seconds is None else ("--max-time", str(seconds))),
         *("--request-timeout", "20", "--warnings", "off"),
     ]
     environment = os.environ | {

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from domain.withdrawal import OPEN, USES_MONTH, Status, Verb
 from ledger.database import Database
 from ledger.instructions import Instructions
-from ledger.tables import APPEND_ONLY, metadata
+from ledger.tables import APPEND_ONLY, FORGETTABLE, metadata
 from tests import databases
 from tests.ledger.stories import HUGE, LARGE, Ledger, Stories
 
@@ -61,9 +61,10 @@ def test_the_application_has_no_right_to_change_the_past(as_app: Execute, table:
 
 @pytest.mark.parametrize("table", sorted(metadata.tables))
 def test_the_application_deletes_nothing_anywhere(as_app: Execute, table: str) -> None:
-    """Nor does it empty a table or take a trigger or a constraint away."""
+    """But what proves nothing; nor does it empty a table or take a trigger or a constraint away."""
+    forgettable = metadata.tables[table] in FORGETTABLE
     for statement in (
-        f"DELETE FROM {table}",
+        *(() if forgettable else (f"DELETE FROM {table}",)),
         f"TRUNCATE {table} CASCADE",
         f"ALTER TABLE {table} DISABLE TRIGGER ALL",
         f"DROP TABLE {table} CASCADE",

@@ -8,7 +8,9 @@ from typing import cast
 from uuid import UUID
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.worker import Worker
 
 from activities import reconciliation
 from activities.reconciliation import ReconciliationActivities, RunsLookedAfter
@@ -20,6 +22,7 @@ from domain.withdrawal import Decision, Door, Status, TransferState
 from ledger.moves import Instruction
 from ledger.sweeps import Sweeps
 from tests.workflows.house import House, now, until
+from worker import sandboxed_runner
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport
 
 
@@ -201,6 +204,40 @@ class _Unreachable:
 
     async def start_workflow(self, *_: object, **__: object) -> None:
         raise ConnectionError
+
+
+async def test_a_sweep_whose_worker_died_is_taken_over_within_seconds(house: House) -> None:
+    """No sweep begins while one is under way: a step that shows no sign of life is done again, not waited for."""
+    attempts = 0
+
+    @activity.defn(name="pull_changes")
+    async def killed_at_first() -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await asyncio.Event().wait()  # What a killed worker does: nothing, and it says so to nobody.
+        return 0
+
+    @activity.defn(name="look_after_runs")
+    async def nothing_to_look_after() -> RunsLookedAfter:
+        return RunsLookedAfter(0, 0)
+
+    @activity.defn(name="check_invariants")
+    async def all_hold() -> list[str]:
+        return []
+
+    async with (
+        Worker(
+            house.client,
+            task_queue=house.task_queue,
+            workflows=[ReconciliationWorkflow],
+            activities=[killed_at_first, nothing_to_look_after, all_hold],
+            workflow_runner=sandboxed_runner(),
+        ),
+        asyncio.timeout(40),
+    ):
+        report = await sweep(house)
+    assert (report.prompted, attempts) == (0, 2)
 
 
 async def test_a_bank_that_is_away_does_not_keep_the_rest_of_the_sweep_from_running(house: House) -> None:
