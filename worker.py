@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -51,6 +52,7 @@ from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from payloads.encryption import Count, count_nothing, data_converter
+from production import Unsafe, require_safe
 from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
@@ -280,8 +282,13 @@ async def run(settings: Settings) -> None:
 
 
 def main() -> None:
-    """The command ``python worker.py``."""
-    uvloop.run(run(Settings()))
+    """The command ``python worker.py``; ends at once, with every reason, where the settings are not safe."""
+    settings = Settings()
+    try:
+        require_safe(settings, ClientConfig.load_client_connect_config())
+    except Unsafe as unsafe:
+        sys.exit(str(unsafe))
+    uvloop.run(run(settings))
 
 
 if __name__ == "__main__":

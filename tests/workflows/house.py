@@ -92,10 +92,11 @@ class House:
 
     def worker(self, *interceptors: Interceptor, **changes: Any) -> Worker:
         """A worker on this house's own task queue; run it with ``async with``."""
+        open_doors = {"decide_by_signal": True} | changes
         return build_worker(
             self.client,
             self.task_queue,
-            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **changes),
+            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
             bank=BankActivities(self.bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
