@@ -24,8 +24,10 @@ _COMMAND_SECONDS: Final = 120.0
 _START_SECONDS: Final = 60.0
 # What a room may take to finish what it is at; the worker allows its activities 20 s.
 _GRACE_SECONDS: Final = 25.0
-# The API and the sandbox have short calls only.
+# The sandbox has short calls only.
 _CALL_SECONDS: Final = 10
+
+_METRICS: Final = "WITHDRAWALS_WORKER_METRICS_ADDRESS"
 
 # Variables of the user's shell that would lead a process of the stack to another server, or through a proxy.
 _FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "CONSOLE_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -43,6 +45,7 @@ class LocalStack:
     worker: Process
     api: Process
     console: Process
+    codec: Process
     environment: dict[str, str]
 
     @property
@@ -58,6 +61,10 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.console}"
 
     @property
+    def codec_url(self) -> str:
+        return f"http://{HOST}:{self.ports.codec}"
+
+    @property
     def temporal_ui_url(self) -> str:
         return f"http://{HOST}:{self.ports.temporal_ui}"
 
@@ -65,7 +72,7 @@ class LocalStack:
         """Raises ProcessFailed for the first process that has ended."""
         for process in (
             *(self.postgres.process, self.temporal.process),
-            *(self.sandbox, self.worker, self.api, self.console),
+            *(self.sandbox, self.worker, self.api, self.console, self.codec),
         ):
             process.require_running()
 
@@ -75,6 +82,7 @@ class LocalStack:
         The sandbox has no say in /readyz; without it no token is verified.
         """
         self.sandbox.wait_until(lambda: answers(f"{self.sandbox_url}/healthz"), seconds=_START_SECONDS)
+        self.codec.wait_until(lambda: answers(f"{self.codec_url}/healthz"), seconds=_START_SECONDS)
 
         def everything_works() -> bool:
             self.require_running()
@@ -85,7 +93,8 @@ class LocalStack:
 
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
         """One more worker beside the stack's own, until the block is left."""
-        return _running("another worker", ["worker.py"], self.state.log("another-worker"), self.environment)
+        environment = {key: value for key, value in self.environment.items() if key != _METRICS}
+        return _running("another worker", ["worker.py"], self.state.log("another-worker"), environment)
 
 
 @contextlib.contextmanager
@@ -107,6 +116,7 @@ def running_stack(
         require_free(port, needed_for)
     with contextlib.ExitStack() as parts:
         tell("PostgreSQL and Temporal")
+        state.payload_key_file()  # Before Temporal has a file of its own.
         # Temporal gets ready while PostgreSQL does.
         temporal = parts.enter_context(
             Temporal.running(
@@ -114,6 +124,7 @@ def running_stack(
                 port=ports.temporal,
                 ui_port=ports.temporal_ui,
                 database=state.temporal_database,
+                codec=f"http://{HOST}:{ports.codec}",
             )
         )
         postgres = parts.enter_context(
@@ -127,11 +138,12 @@ def running_stack(
         if postgres_through is not None:
             environment |= {"WITHDRAWALS_DATABASE_URL": replace(postgres.logins, port=postgres_through).url(APP_ROLE)}
         environment |= extra
-        tell("the sandbox, the worker, the API and the console")
+        tell("the sandbox, the worker, the API, the console and the codec server")
         commands = {
             "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),
             "worker": ("the worker", ["worker.py"]),
-            "api": ("the API", _uvicorn("api.app:create_app", ports.api)),
+            "codec": ("the codec server", _uvicorn("api.codec_server:create_app", ports.codec)),
+            "api": ("the API", ["-m", "api", "--host", HOST, "--port", str(ports.api)]),
             "console": ("the console", _uvicorn("console.app:create_app", ports.console)),
         }
         rooms = {
@@ -148,6 +160,8 @@ def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
         (ports.api, "the API"),
         (ports.console, "the console"),
         (ports.sandbox, "the sandbox"),
+        (ports.codec, "the codec server"),
+        (ports.worker_metrics, "the worker's metrics"),
         (ports.postgres, "PostgreSQL"),
         (ports.temporal, "Temporal"),
         (ports.temporal_ui, "Temporal's UI"),
@@ -157,12 +171,32 @@ def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
 def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, str]:
     """What every process of the stack is told; each reads its own part."""
     sandbox = f"http://{HOST}:{ports.sandbox}"
+    temporal_ui = f"http://{HOST}:{ports.temporal_ui}"
     inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith(_FOREIGN)}
     return inherited | {
         "PYTHONUNBUFFERED": "1",
+        # What the default, production, would refuse to start with.
+        "WITHDRAWALS_MODE": "sandbox",
+        "WITHDRAWALS_DECIDE_BY_SIGNAL": "true",
+        "WITHDRAWALS_SERVE_OPENAPI": "true",
+        # Load and guessing come from one address and one token here.
+        "WITHDRAWALS_CALLS_PER_SECOND": "5000",
+        "WITHDRAWALS_CALLS_BURST": "50000",
+        "WITHDRAWALS_BILLING_CALLS_PER_SECOND": "5000",
+        "WITHDRAWALS_BILLING_CALLS_BURST": "50000",
+        "WITHDRAWALS_REFUSED_PER_SECOND": "5000",
+        "WITHDRAWALS_REFUSED_BURST": "50000",
         "WITHDRAWALS_DATABASE_URL": logins.url(APP_ROLE),
         "WITHDRAWALS_MIGRATION_DATABASE_URL": logins.url(OWNER_ROLE),
         "WITHDRAWALS_KEY_FILE": str(state.key_file()),
+        "WITHDRAWALS_AUDIT_ANCHOR_FILE": str(state.audit_anchor),
+        "WITHDRAWALS_AUDIT_SIGNING_KEY_FILE": str(state.audit_signing_key()),
+        "WITHDRAWALS_AUDIT_PUBLIC_KEY_FILE": str(state.audit_public_key),
+        "WITHDRAWALS_PAYLOAD_KEY_FILE": str(state.payload_key_file()),
+        "WITHDRAWALS_CODEC_ORIGINS": f"{temporal_ui},http://localhost:{ports.temporal_ui}",
+        # The dev server's UI has nobody logged in, and no token to send.
+        "WITHDRAWALS_CODEC_ORIGIN_WITHOUT_TOKEN": temporal_ui,
+        _METRICS: f"{HOST}:{ports.worker_metrics}",
         "WITHDRAWALS_BANK_URL": sandbox,
         "WITHDRAWALS_SMS_URL": sandbox,
         "WITHDRAWALS_BANK_WEBHOOK_SECRETS": state.webhook_secret(),
@@ -193,7 +227,6 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
 
 def _uvicorn(factory: str, port: int) -> list[str]:
     return [
-        # The API writes a line of its own for each request; uvicorn's would have account ids in it.
         *("-m", "uvicorn", "--factory", factory, "--no-access-log", "--host", HOST, "--port", str(port)),
         f"--timeout-graceful-shutdown={_CALL_SECONDS}",
     ]
