@@ -52,6 +52,7 @@ EVENTS: Mapping[str, str] = {
     "bank_processing": mark("The bank is working on the transfer"),
     "paid": mark("The bank has paid"),
     "returned": mark("The bank sent the money back; it was credited to the account"),
+    "customer_told": mark("The customer was told by SMS"),
     "failed": mark("The withdrawal failed"),
     "under_review": mark("No answer from the bank within 15 working days; finance finds out"),
     "resolution_given": mark("One of two people of finance found out what became of the transfer"),

@@ -140,22 +140,24 @@ async def _export(page: Page) -> list[dict[str, str]]:
 
 
 def _many_cancelled(stack: LocalStack, account_id: str, many: int) -> None:
-    """Applications that were cancelled before the code: they use up no month."""
+    """Applications that were cancelled before the code: they use up no month, only the codes of a phone's day."""
     with httpx.Client(trust_env=False, timeout=30) as http:
-        claims = {"sub": account_id.replace("demo_", "user_", 1), "scope": "withdrawals", "account_id": account_id}
+        subject = account_id.replace("demo_", "user_", 1)
+        claims = {"sub": subject, "scope": "withdrawals billing", "account_id": account_id}
         token = http.post(f"{stack.sandbox_url}/_sandbox/token", json=claims).json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
+        company = {"subject_type": "company", "subject_name": "云上科技（上海）有限公司", "verified": True}
+        states = {"suspended": False, "pay_as_you_use": False}
+        card = {
+            "account_name": "云上科技（上海）有限公司",
+            "bank_name": "=HYPERLINK(0)",
+            "branch_name": "+1",
+            "card_number": "6228480000000200022",
+        }
         for number in range(many):
-            application = {
-                "account_id": account_id,
-                "amount": f"{number}.00" if number else "100.00",
-                "bank_card": {
-                    "account_name": "云上科技（上海）有限公司",
-                    "bank_name": "=HYPERLINK(0)",
-                    "branch_name": "+1",
-                    "card_number": "6228480000000200022",
-                },
-            }
+            phone = {"phone": f"178{number:08d}"}
+            http.put(f"{stack.api_url}/v1/accounts/{account_id}", json=company | states | phone).raise_for_status()
+            application = {"account_id": account_id, "amount": f"{number or 100}.00", "bank_card": card}
             key = {"Idempotency-Key": f"many-{account_id}-{number}"}
             applied = http.post(f"{stack.api_url}/v1/withdrawals", json=application, headers=key)
             assert applied.status_code == 201, applied.text

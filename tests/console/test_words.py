@@ -61,6 +61,7 @@ def test_the_words_cover_everything_the_api_can_say() -> None:
     codes = {refusal.code for refusal in STATUS}
     # Those meet the console as pages, or never, since it sends no such request.
     as_pages = {"unauthenticated", "internal_error", "method_not_allowed", "idempotency_key_missing"}
+    as_pages |= {"request_timeout", "headers_too_large"}
     assert codes <= set(PROBLEMS) | said_otherwise | as_pages
 
 
