@@ -93,6 +93,8 @@ async def close_difference(visit: DeskVisit, difference_id: int) -> Response:
             return visit.go(f"{HERE}/differences", notice="closed")
         except Refused as refused:
             errors = refusals.explain(visit.language, refused)
+        except Away:
+            return await _show_away(visit)
     return await _show_differences(visit, errors, difference_id)
 
 
@@ -156,6 +158,11 @@ async def _show_failed(visit: Visit, withdrawal_id: str, failed: Refused | Away)
         if failed.status == HTTPStatus.NOT_FOUND:
             raise failed
         return await _show_one(visit, withdrawal_id, refusals.explain(visit.language, failed), failed.status)
+    return await _show_away(visit)
+
+
+async def _show_away(visit: Visit) -> Response:
+    """What was typed, to be sent again from where it is."""
     errors = Errors(general=[visit.language.gettext(refusals.AWAY)])
     return await visit.page("desk_away.html", HTTPStatus.SERVICE_UNAVAILABLE, form=visit.form, errors=errors)
 

@@ -155,6 +155,13 @@ async def test_a_difference_is_closed_with_a_word_about_it(played: tuple[PlayedA
     await expect(li.locator("main")).to_contain_text("CNY 50.00")
     await li.get_by_role("button", name="Close the difference").click()
     await expect(li.locator("#note-7-error")).to_have_text("Say how it was dealt with.")
+    # Away for a moment: what was typed is there to be sent again.
+    api.on("POST", "/v1/reconciliation/7/closing", 503, {})
+    await li.fill("#note-7", "The bank corrected it on 24 November.")
+    await li.get_by_role("button", name="Close the difference").click()
+    await expect(li.locator("#note")).to_have_value("The bank corrected it on 24 November.")
+    api.on("POST", "/v1/reconciliation/7/closing", 200, {})
+    await li.goto("/desk/differences")
     await li.fill("#note-7", "The bank corrected it on 24 November.")
     await li.get_by_role("button", name="Close the difference").click()
     await expect(li.locator(".notice")).to_have_text("The difference is closed.")

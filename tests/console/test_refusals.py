@@ -183,6 +183,8 @@ async def test_a_form_sent_twice_makes_one_withdrawal_and_keeps_what_it_promised
     changed = await page.request.post("/billing/withdrawal/apply", form=form | {"amount": "20"}, headers=ENGLISH)
     assert changed.status == 422
     assert "This form was sent before, with other values." in await changed.text()
+    meddled = await page.request.post("/billing/withdrawal/apply", form=form | {"key": "é\n钥匙"})
+    assert meddled.status in (400, 422)
     await page.goto("/billing/withdrawal")
     await expect(page.locator("#record-list tbody tr")).to_have_count(1)
 
