@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -46,6 +47,7 @@ from settings import Settings
 from sms.client import HttpSmsGateway
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.registration import NotRegistered, OfAnotherType, register
 from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
@@ -141,9 +143,13 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
     }
 
 
-async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every: timedelta) -> None:
-    """Creates each schedule that is missing, now and again: a Temporal may be replaced by an empty one."""
+async def keep_in_place(client: Client, kept: Mapping[str, Schedule], *, every: timedelta) -> None:
+    """Registers and creates what is missing, now and again: a Temporal may be replaced by an empty one."""
     while True:
+        try:
+            await register(client)
+        except (RPCError, NotRegistered, OfAnotherType) as failed:
+            structlog.get_logger().warning("worker.search_attributes_not_checked", failure=type(failed).__name__)
         for schedule_id, schedule in kept.items():
             try:
                 await client.create_schedule(schedule_id, schedule)
@@ -166,6 +172,8 @@ async def run(settings: Settings) -> None:
     verifications = Verifications(database, keys)
     transfers = Transfers(database, keys)
     client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
+    # Before any run can set one: an unknown search attribute stops a run in its tracks.
+    await register(client)
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
@@ -196,7 +204,7 @@ async def run(settings: Settings) -> None:
             sweep_every = timedelta(seconds=settings.sweep_every_s)
             kept = schedules(settings.task_queue, sweep_every=sweep_every)
             async with worker:
-                keeping = asyncio.create_task(keep_schedules(client, kept, every=sweep_every))
+                keeping = asyncio.create_task(keep_in_place(client, kept, every=sweep_every))
                 log.info("worker.started", task_queue=settings.task_queue)
                 await stop.wait()
                 log.info("worker.stopping")
@@ -206,7 +214,10 @@ async def run(settings: Settings) -> None:
 
 def main() -> None:
     """The command ``python worker.py``."""
-    uvloop.run(run(Settings()))
+    try:
+        uvloop.run(run(Settings()))
+    except (NotRegistered, OfAnotherType) as refused:
+        sys.exit(str(refused))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.summaries import DETAILS, RETURN_SUMMARY, SUMMARY
 from bank.client import Bank
 from domain.shanghai import day_of
 from domain.withdrawal import RETURN_WORKFLOW_TYPE, WORKFLOW_TYPE, Status, return_workflow_id, workflow_id
@@ -122,6 +123,8 @@ class ReconciliationActivities:
             task_queue=self.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             start_signal=signal,
+            static_summary=SUMMARY if workflow == WORKFLOW_TYPE else RETURN_SUMMARY,
+            static_details=DETAILS if workflow == WORKFLOW_TYPE else None,
         )
 
 

@@ -43,7 +43,7 @@ from domain.errors import (
     WithdrawalInProgress,
     WrongCode,
 )
-from domain.withdrawal import Status
+from domain.withdrawal import Standing, Status
 from ledger.applications import Application, FirstAnswer
 from ledger.reads import Place, RecordFilter, WithdrawalRecord
 
@@ -105,7 +105,7 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
         if taken.status == 202:
             await _drive_again(parts, UUID(taken.body["id"]))
         return _answer(taken, request, replayed=True)
-    opened = taken.status.is_final or await _open(parts, taken.withdrawal_id)
+    opened = taken.status.is_final or await _open(parts, taken.withdrawal_id, taken)
     record = await run_in_threadpool(parts.reads.withdrawal, taken.withdrawal_id)
     answer = _first_answer(record, caller, opened=opened)
     await run_in_threadpool(parts.applications.remember, application.account_id, key, answer)
@@ -227,10 +227,10 @@ async def _own(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalR
     return record
 
 
-async def _open(parts: Parts, withdrawal_id: UUID) -> bool:
+async def _open(parts: Parts, withdrawal_id: UUID, applied: Standing | None = None) -> bool:
     """True once the run has answered; what it refused is in the row."""
     try:
-        await parts.engine.open(withdrawal_id)
+        await parts.engine.open(withdrawal_id, applied)
     except TemporarilyUnavailable:
         return False
     except Refusal:

@@ -12,6 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from stack.postgres import Postgres
 from stack.temporal import Temporal
 from tests.databases import Database, copied_database, migrate
+from workflows.registration import register
 
 
 @pytest.fixture(scope="session")
@@ -53,4 +54,6 @@ def temporal_address(temporal: Temporal) -> str:
 @pytest.fixture(scope="session")
 async def temporal_client(temporal_address: str) -> Client:
     """A client as the worker and the API have it."""
-    return await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+    client = await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+    await register(client)
+    return client
