@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.worker import Interceptor, Worker
 
 from activities.bank import BankActivities
@@ -39,6 +39,7 @@ from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from tests.workflows.outside import FakeBank, FakeSmsGateway
 from worker import build_worker
+from workflows.search_attributes import columns
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
 NAME, PHONE = "张三", "13800001234"
@@ -106,7 +107,9 @@ class House:
         assert isinstance(standing, Standing)
         return standing.withdrawal_id
 
-    async def update(self, update: Any, withdrawal_id: UUID, *words: Any) -> Standing:
+    async def update(
+        self, update: Any, withdrawal_id: UUID, *words: Any, shown: TypedSearchAttributes | None = None
+    ) -> Standing:
         """What the API does for every call: the update, with a start if no run is there."""
         start = WithStartWorkflowOperation(
             WithdrawalWorkflow.run,
@@ -114,6 +117,7 @@ class House:
             id=workflow_id(withdrawal_id),
             task_queue=self.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=shown,
         )
         standing: Standing = await self.client.execute_update_with_start_workflow(
             update, args=list(words), start_workflow_operation=start
@@ -140,7 +144,8 @@ class House:
     async def open(self, amount: int = 500_00) -> UUID:
         """An application whose code was sent."""
         withdrawal_id = self.apply(amount)
-        await self.update(WithdrawalWorkflow.open, withdrawal_id)
+        shown = columns(self.moves.standing(withdrawal_id), now())
+        await self.update(WithdrawalWorkflow.open, withdrawal_id, shown=shown)
         return withdrawal_id
 
     async def verified(self, amount: int = 500_00) -> UUID:
