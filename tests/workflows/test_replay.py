@@ -29,6 +29,7 @@ from workflows.withdrawal import WithdrawalWorkflow
 HISTORIES = Path(__file__).parent / "histories"
 RECORDED = {path.stem: path.read_text() for path in sorted(HISTORIES.glob("*.json"))}
 
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_every_path_replays_as_it_ran(long_house: House, skipping: WorkflowEnvironment, path: Story) -> None:
     """No clock, chance or order of the moment is in the story: a fresh worker comes to the same commands."""
