@@ -47,6 +47,14 @@ class Settings(BaseSettings):
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
     """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
     database_pool_size: int = 16
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Where the worker serves Prometheus; nowhere without a port. The API has `/metrics`."""
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_traces_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    """OpenTelemetry's own variables, which its exporter reads too: no traces are made without one of these."""
+    build_id: str | None = None
+    """The release, for Temporal's worker deployments (decision 41); workers are unversioned without one."""
     failpoints: Path | None = None
     """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
@@ -54,6 +62,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @property
+    def metrics_address(self) -> str | None:
+        """``host:port`` for the worker's metrics."""
+        return None if self.metrics_port is None else f"{self.metrics_host}:{self.metrics_port}"
+
+    @property
+    def traced(self) -> bool:
+        """Whether traces are to be made."""
+        return bool(self.otlp_endpoint or self.otlp_traces_endpoint)
 
     def key_ring(self) -> KeyRing:
         """The keys of ``key_file``: ``{"field_keys": {id: base64}, "current_field_key": id, "code_key": base64}``."""

@@ -12,6 +12,7 @@ from datetime import timedelta
 import httpx
 import structlog
 import uvloop
+from opentelemetry.trace import NoOpTracerProvider
 from temporalio.client import (
     Client,
     Schedule,
@@ -22,10 +23,17 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
+from temporalio.common import VersioningBehavior
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError
-from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
+from temporalio.worker import (
+    Interceptor,
+    PollerBehaviorAutoscaling,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerDeploymentVersion,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
@@ -45,6 +53,9 @@ from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from settings import Settings
 from sms.client import HttpSmsGateway
+from telemetry.engine import StepTelemetry, runtime
+from telemetry.logs import log_json_lines
+from telemetry.traces import NAME, TracedClient, interceptor, tracer_provider
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.registration import NotRegistered, OfAnotherType, register
@@ -52,6 +63,9 @@ from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
+
+DEPLOYMENT = "withdrawals"
+"""The name of the worker deployment, whose versions are the releases."""
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
 SMS_TIMEOUT = httpx.Timeout(5, connect=2)
@@ -62,12 +76,12 @@ GRACE = timedelta(seconds=20)
 def sandboxed_runner() -> SandboxedWorkflowRunner:
     """Workflows run in Temporal's sandbox, with our own rooms and SQLAlchemy's weight left outside."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        *ROOMS, "httpx", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
+        *ROOMS, "httpx", "opentelemetry", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
     )
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def build_worker(
+def build_worker(  # noqa: PLR0913 - it names every part
     client: Client,
     task_queue: str,
     *,
@@ -77,8 +91,9 @@ def build_worker(
     reconciliation: ReconciliationActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
+    build_id: str | None = None,
 ) -> Worker:
-    """A worker for everything of ours on one task queue."""
+    """A worker for everything of ours on one task queue; with a build id it belongs to the worker deployment."""
     return Worker(
         client,
         task_queue=task_queue,
@@ -112,6 +127,16 @@ def build_worker(
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
+        deployment_config=None if build_id is None else deployment(build_id),
+    )
+
+
+def deployment(build_id: str) -> WorkerDeploymentConfig:
+    """Runs move on to whichever release is current: a fix reaches those that wait (decision 41)."""
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
 
 
@@ -171,21 +196,28 @@ async def run(settings: Settings) -> None:
     moves = Moves(database, keys, rules)
     verifications = Verifications(database, keys)
     transfers = Transfers(database, keys)
-    client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
+    provider = tracer_provider("withdrawals-worker") if settings.traced else None
+    tracer = (provider or NoOpTracerProvider()).get_tracer(NAME)
+    client = await Client.connect(
+        **ClientConfig.load_client_connect_config(),
+        data_converter=pydantic_data_converter,
+        interceptors=[interceptor(tracer)] if provider else [],
+        runtime=runtime(settings.metrics_address),
+    )
     # Before any run can set one: an unknown search attribute stops a run in its tracks.
     await register(client)
     async with (
-        httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
-        httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
+        TracedClient(tracer, "bank", base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
+        TracedClient(tracer, "sms", base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
     ):
         bank, gateway, sweeps = HttpBank(bank_http), HttpSmsGateway(sms_http), Sweeps(database)
-        interceptors: list[Interceptor] = []
+        interceptors: list[Interceptor] = [StepTelemetry()]
         if settings.failpoints is not None:
             points = Failpoints(settings.failpoints)
             bank = points.guard(bank, "bank", WORKER_PARTS["bank"])
             gateway = points.guard(gateway, "sms", WORKER_PARTS["sms"])
             sweeps = points.guard(sweeps, "sweeps", WORKER_PARTS["sweeps"])
-            interceptors = [points.interceptor()]
+            interceptors.append(points.interceptor())
         with ThreadPoolExecutor(settings.database_pool_size) as threads:
             worker = build_worker(
                 client,
@@ -200,6 +232,7 @@ async def run(settings: Settings) -> None:
                 ),
                 threads=threads,
                 interceptors=interceptors,
+                build_id=settings.build_id,
             )
             sweep_every = timedelta(seconds=settings.sweep_every_s)
             kept = schedules(settings.task_queue, sweep_every=sweep_every)
@@ -210,10 +243,14 @@ async def run(settings: Settings) -> None:
                 log.info("worker.stopping")
                 keeping.cancel()
     database.close()
+    if provider is not None:
+        provider.shutdown()
+    log.info("worker.stopped")
 
 
 def main() -> None:
     """The command ``python worker.py``."""
+    log_json_lines()
     try:
         uvloop.run(run(Settings()))
     except (NotRegistered, OfAnotherType) as refused:

@@ -12,6 +12,7 @@ import httpx
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from opentelemetry.trace import Tracer
 from starlette.types import ASGIApp, Scope
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -27,17 +28,20 @@ from api.issuer_keys import FetchedKeys
 from api.metrics import Metrics
 from api.parts import Parts
 from api.problems import BodyTooLarge, answer_in_problems, problem_response
-from api.request_log import RequestLog, log_json_lines
+from api.request_log import RequestLog
 from api.shapes import Notification
 from failpoints import API_PARTS, Failpoints
 from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
-from ledger.reads import Oversight, Reads
+from ledger.reads import Oversight, Reads, Waiting
 from ledger.statements import Statements
 from ledger.verifications import Verifications
 from settings import Settings
+from telemetry.engine import runtime
+from telemetry.logs import log_json_lines
+from telemetry.traces import NAME, TracedRequests, interceptor, tracer_provider
 
 TITLE = "Balance withdrawal"
 VERSION = "1"
@@ -60,11 +64,19 @@ def create_app() -> FastAPI:
     """The API as its settings say. It starts, and serves reads, whether or not Temporal is there."""
     settings = Settings()
     log_json_lines()
+    provider = tracer_provider("withdrawals-api") if settings.traced else None
+    tracer = None if provider is None else provider.get_tracer(NAME)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
-        client = await Client.connect(**_connection(), lazy=True, data_converter=pydantic_data_converter)
+        client = await Client.connect(
+            **_connection(),
+            lazy=True,
+            data_converter=pydantic_data_converter,
+            interceptors=[] if tracer is None else [interceptor(tracer)],
+            runtime=runtime(None),
+        )
         # trust_env=False: a proxy of the machine has no business between us and the issuer.
         async with httpx.AsyncClient(timeout=ISSUER_TIMEOUT_S, trust_env=False) as issuer:
             app.state.parts = _parts(settings, database, client, issuer)
@@ -72,11 +84,13 @@ def create_app() -> FastAPI:
                 yield
             finally:
                 database.close()
+                if provider is not None:
+                    provider.shutdown()
 
-    return build_app(lifespan=lifespan)
+    return build_app(lifespan=lifespan, tracer=tracer)
 
 
-def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
+def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None, tracer: Tracer | None = None) -> FastAPI:
     """The app around ready-made parts; without them, ``lifespan`` has to put them in place."""
     app = FastAPI(
         title=TITLE,
@@ -90,20 +104,23 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -
     )
     app.state.parts = parts
 
-    def read_totals() -> Mapping[str, tuple[int, int]]:
+    def read_waiting() -> Mapping[str, Waiting]:
         # The parts may come after the app.
-        return cast(Parts, app.state.parts).reads.totals()
+        parts = cast(Parts, app.state.parts)
+        return parts.reads.waiting(now=parts.clock())
 
     def read_oversight() -> Oversight:
         return cast(Parts, app.state.parts).reads.oversight()
 
-    app.state.metrics = Metrics(read_totals, read_oversight)
+    app.state.metrics = Metrics(read_waiting, read_oversight)
     for router in ROUTERS:
         app.include_router(router)
     answer_in_problems(app, _methods())
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, refuse=_refuse_body)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
+    if tracer is not None:
+        app.add_middleware(TracedRequests, tracer=tracer)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app
 

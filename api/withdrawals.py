@@ -53,11 +53,13 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _id_in_path(
+    request: Request,
     withdrawal_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
-    """What is no UUID is no withdrawal either."""
+    """What is no UUID is no withdrawal either. The request's line in the log names it."""
     if _UUID.fullmatch(withdrawal_id) is None:
         raise NotFound
+    request.state.withdrawal_id = UUID(withdrawal_id)
     return UUID(withdrawal_id)
 
 
@@ -105,6 +107,7 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
         if taken.status == 202:
             await _drive_again(parts, UUID(taken.body["id"]))
         return _answer(taken, request, replayed=True)
+    request.state.withdrawal_id = taken.withdrawal_id
     opened = taken.status.is_final or await _open(parts, taken.withdrawal_id, taken)
     record = await run_in_threadpool(parts.reads.withdrawal, taken.withdrawal_id)
     answer = _first_answer(record, caller, opened=opened)

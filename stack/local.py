@@ -52,6 +52,10 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.sandbox}"
 
     @property
+    def worker_metrics_url(self) -> str:
+        return f"http://{HOST}:{self.ports.worker_metrics}/metrics"
+
+    @property
     def temporal_ui_url(self) -> str:
         return f"http://{HOST}:{self.ports.temporal_ui}"
 
@@ -74,8 +78,9 @@ class LocalStack:
         self.api.wait_until(everything_works, seconds=_START_SECONDS)
 
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
-        """One more worker beside the stack's own, until the block is left."""
-        return _running("another worker", ["worker.py"], self.state.log("another-worker"), self.environment)
+        """One more worker beside the stack's own, until the block is left; its metrics are nowhere."""
+        environment = {key: value for key, value in self.environment.items() if key != "WITHDRAWALS_METRICS_PORT"}
+        return _running("another worker", ["worker.py"], self.state.log("another-worker"), environment)
 
 
 @contextlib.contextmanager
@@ -126,6 +131,7 @@ def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
     return [
         (ports.api, "the API"),
         (ports.sandbox, "the sandbox"),
+        (ports.worker_metrics, "the worker's metrics"),
         (ports.postgres, "PostgreSQL"),
         (ports.temporal, "Temporal"),
         (ports.temporal_ui, "Temporal's UI"),
@@ -145,6 +151,7 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
         "WITHDRAWALS_SMS_URL": sandbox,
         "WITHDRAWALS_BANK_WEBHOOK_SECRETS": state.webhook_secret(),
         "WITHDRAWALS_SWEEP_EVERY_S": "15",
+        "WITHDRAWALS_METRICS_PORT": str(ports.worker_metrics),
         # The card of the API's own example is made up, and its check digit is wrong.
         "WITHDRAWALS_TEST_CARDS": "6230580000000000018",
         "WITHDRAWALS_JWT_ISSUER": sandbox,

@@ -37,6 +37,7 @@ class Ports:
     console: int = 8001
     sandbox: int = 8002
     codec: int = 8003
+    worker_metrics: int = 8004
     postgres: int = 5433
     temporal: int = 7233
     temporal_ui: int = 8233
