@@ -20,6 +20,7 @@ from activities.bank import BankActivities
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.sms import SmsActivities
+from bank.client import Bank
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType
 from domain.eligibility import EligibilityRules
@@ -87,17 +88,24 @@ class House:
 
     def worker(self, *interceptors: Interceptor, **changes: Any) -> Worker:
         """A worker on this house's own task queue; run it with ``async with``."""
+        return self.worker_with(self.bank, *interceptors, **changes)
+
+    def worker_with(
+        self, bank: Bank, *interceptors: Interceptor, build_id: str | None = None, **changes: Any
+    ) -> Worker:
+        """The same with another bank, or as a release of the worker deployment."""
         return build_worker(
             self.client,
             self.task_queue,
             ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **changes),
-            bank=BankActivities(self.bank, self.transfers),
+            bank=BankActivities(bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
-                self.client, self.task_queue, self.bank, Sweeps(self.database), self.statements, self.database
+                self.client, self.task_queue, bank, Sweeps(self.database), self.statements, self.database
             ),
             threads=ThreadPoolExecutor(4),
             interceptors=interceptors,
+            build_id=build_id,
         )
 
     def apply(self, amount: int = 500_00, *, at: datetime | None = None) -> UUID:
