@@ -65,7 +65,7 @@ AGES = (
     Age("1h", timedelta(hours=1)),
     Age("1d", timedelta(days=1)),
     Age("7d", timedelta(days=7)),
-    Age("25d", timedelta(days=25)),
+    Age("35d", timedelta(days=35)),
 )
 """Longer than a code lives, than finance should take, than banks usually take, than a window with holidays lasts."""
 

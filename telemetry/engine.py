@@ -109,7 +109,7 @@ def _time(standing: Standing, at: object) -> None:
     if standing.status is Status.PAID and standing.changed_at is not None and standing.changed_at == at and applied:
         seconds = standing.changed_at.timestamp() - applied
         meter = activity.metric_meter()
-        meter.create_histogram_float(TIME_TO_PAID, "From the application to the payment.", "s").record(seconds)
+        meter.create_histogram_float(TIME_TO_PAID, "From the application to the payment.", "seconds").record(seconds)
 
 
 def _made_at(withdrawal_id: UUID) -> float | None:

@@ -41,8 +41,10 @@ def describe(standing: Standing | None, note: str = "", *, overdue: bool = False
         return note
     amount = f"{format_yuan(standing.amount_fen)} CNY"
     parts = [
-        f"### {standing.status} · {amount} · account `{standing.account_id}`{' · overdue' if overdue else ''}",
-        _waits_for(standing),
+        f"### {standing.status}{' · overdue' if overdue else ''} · {amount}",
+        f"**Account** `{standing.account_id}`",
+        # The UI breaks a paragraph wherever its source does.
+        *(paragraph.replace("\n", " ") for paragraph in _waits_for(standing).split("\n\n")),
     ]
     if standing.window is not None:
         provisional = " (provisional)" if standing.window.provisional else ""

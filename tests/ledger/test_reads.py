@@ -223,7 +223,7 @@ def test_what_waits_is_told_by_open_status(ledger: Ledger, stories: Stories) -> 
         "awaiting_approval": 1
     }
     since = waiting["processing"].since
-    assert ledger.reads.waiting(now=since)["processing"].older == {"1h": 0, "1d": 0, "7d": 0, "25d": 0}
+    assert ledger.reads.waiting(now=since)["processing"].older == {"1h": 0, "1d": 0, "7d": 0, "35d": 0}
     a_week_after = ledger.reads.waiting(now=since + timedelta(days=7, seconds=1))["processing"]
-    assert (a_week_after.older["7d"], a_week_after.older["25d"]) == (1, 0)
-    assert ledger.reads.waiting(now=since + timedelta(days=60))["processing"].older["25d"] == 2
+    assert (a_week_after.older["7d"], a_week_after.older["35d"]) == (1, 0)
+    assert ledger.reads.waiting(now=since + timedelta(days=60))["processing"].older["35d"] == 2
