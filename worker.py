@@ -64,6 +64,8 @@ from workflows.withdrawal import WithdrawalWorkflow
 ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
 
+WORKFLOWS = (WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow)
+
 DEPLOYMENT = "withdrawals"
 """The name of the worker deployment, whose versions are the releases."""
 
@@ -92,12 +94,13 @@ def build_worker(  # noqa: PLR0913 - it names every part
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
     build_id: str | None = None,
+    workflows: Sequence[type] = WORKFLOWS,
 ) -> Worker:
     """A worker for everything of ours on one task queue; with a build id it belongs to the worker deployment."""
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow],
+        workflows=workflows,
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from tests.workflows.outside import FakeBank, FakeSmsGateway
-from worker import build_worker
+from worker import WORKFLOWS, build_worker
 from workflows.search_attributes import columns
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -91,7 +91,12 @@ class House:
         return self.worker_with(self.bank, *interceptors, **changes)
 
     def worker_with(
-        self, bank: Bank, *interceptors: Interceptor, build_id: str | None = None, **changes: Any
+        self,
+        bank: Bank,
+        *interceptors: Interceptor,
+        build_id: str | None = None,
+        workflows: Sequence[type] = WORKFLOWS,
+        **changes: Any,
     ) -> Worker:
         """The same with another bank, or as a release of the worker deployment."""
         return build_worker(
@@ -106,6 +111,7 @@ class House:
             threads=ThreadPoolExecutor(4),
             interceptors=interceptors,
             build_id=build_id,
+            workflows=workflows,
         )
 
     def apply(self, amount: int = 500_00, *, at: datetime | None = None) -> UUID:
