@@ -10,13 +10,14 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check release-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
 	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
 	@echo "make test      all tests (ARGS='-k name' for some)"
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
+	@echo "make release-check REV=tag  the release that is running survives this one: its tests on this schema, its runs"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
@@ -63,6 +64,10 @@ migrations-check: $(VENV)
 
 openapi-check: $(VENV)
 	@$(RUN) api.openapi --check docs/openapi.json
+
+# What runs while a release is rolled out: the old code on the new schema, the old runs in the new code.
+release-check: $(VENV)
+	@$(RUN) tests.previous_release $(REV) $(ARGS)
 
 format: $(VENV)
 	@$(RUN) ruff check --fix .
