@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import structlog
@@ -37,6 +40,7 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
+from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
@@ -119,13 +123,13 @@ def build_worker(  # noqa: PLR0913 - it names every part
             sms.send_code,
             sms.tell_of_return,
             reconciliation.pull_changes,
-            reconciliation.restart_lost_runs,
+            reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
-        interceptors=[RefusalInterceptor(), *interceptors],
+        interceptors=[RefusalInterceptor(), HeartbeatInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -188,6 +192,33 @@ async def keep_in_place(client: Client, kept: Mapping[str, Schedule], *, every: 
         await asyncio.sleep(every.total_seconds())
 
 
+async def connected(stop: asyncio.Event, **options: Any) -> Client | None:
+    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker.
+
+    By then the search attributes are registered: a run that sets one its namespace does not know would be wedged.
+    """
+    log = structlog.get_logger()
+    for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
+        try:
+            config = ClientConfig.load_client_connect_config()
+            client = await Client.connect(**config, data_converter=pydantic_data_converter, **options)
+            await register(client)
+        except RuntimeError as away:
+            # What a failed first connection raises has no type of its own.
+            if not str(away).startswith("Failed client connect"):
+                raise
+            log.warning("worker.temporal_away", again_in_s=pause)
+        except RPCError as away:
+            log.warning("worker.temporal_away", again_in_s=pause, status=away.status.name)
+        else:
+            return client
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+        if stop.is_set():
+            break
+    return None
+
+
 async def run(settings: Settings) -> None:
     """Connects, works until told to stop, and leaves in order."""
     log = structlog.get_logger()
@@ -201,14 +232,10 @@ async def run(settings: Settings) -> None:
     transfers = Transfers(database, keys)
     provider = tracer_provider("withdrawals-worker") if settings.traced else None
     tracer = (provider or NoOpTracerProvider()).get_tracer(NAME)
-    client = await Client.connect(
-        **ClientConfig.load_client_connect_config(),
-        data_converter=pydantic_data_converter,
-        interceptors=[interceptor(tracer)] if provider else [],
-        runtime=runtime(settings.metrics_address),
-    )
-    # Before any run can set one: an unknown search attribute stops a run in its tracks.
-    await register(client)
+    interceptions = [interceptor(tracer)] if provider else []
+    client = await connected(stop, interceptors=interceptions, runtime=runtime(settings.metrics_address))
+    if client is None:
+        return
     async with (
         TracedClient(tracer, "bank", base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         TracedClient(tracer, "sms", base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
