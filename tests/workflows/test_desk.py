@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,14 @@ async def test_operators_find_runs_by_status_account_amount_and_age(house: House
             await found(house.client, f"{mine} AND {query}", {run})
         await found(house.client, f"{mine} AND WaitingSince < '{long_ago.isoformat()}'", set())
         await found(house.client, f"{mine} AND Overdue = true", set())
+
+
+async def test_the_saved_queries_are_queries_of_this_server(temporal_client: Client) -> None:
+    """Every one in docs/operations/queries.md is understood, with our columns and Temporal's own."""
+    queries = re.findall(r"^\| .* \| `([^`]+)` \|$", (ROOT / "docs/operations/queries.md").read_text(), re.MULTILINE)
+    assert len(queries) == 10
+    for query in queries:
+        assert (await temporal_client.count_workflows(query)).count >= 0, query
 
 
 async def test_a_run_that_finance_lets_wait_is_overdue_until_it_goes_on(
