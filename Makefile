@@ -10,7 +10,8 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar chaos planted test check lint types imports migrations-check openapi-check release-check format lock clean
+.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted test check lint types imports \
+	migrations-check openapi-check release-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -22,6 +23,9 @@ help:
 	@echo "make release-check REV=tag  the release that is running survives this one: its tests on this schema, its runs"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make rotate-keys   a new field key, and every value rewritten to it, while the stack is up (FINISH=1 adds none)"
+	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
+	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
@@ -45,6 +49,15 @@ up: $(VENV)
 
 calendar: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.calendar
+
+rotate-keys: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.rotation $(if $(FINISH),--finish)
+
+audit-verify: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.audit_verification
+
+rotate-payload-key: $(VENV)
+	@$(RUN) payloads.keys "$(STATE)/keys/payload-keys.json"
 
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)

@@ -5,8 +5,6 @@ The connection to Temporal is configured by Temporal's own variables and TOML pr
 
 from __future__ import annotations
 
-import base64
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +14,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from domain.approval import ApprovalPolicy
 from domain.eligibility import EligibilityRules
 from domain.money import parse_yuan
-from ledger.encryption import KeyRing
+from domain.verification import CodeLimits
+from ledger.audit_anchor import AnchorFile
+from ledger.kept_keys import KeptKeys, KeyRingFile, KeyRingInEnvironment
+from payloads.keys import PayloadKeys
 
 
 class Settings(BaseSettings):
@@ -25,7 +26,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
 
     database_url: SecretStr
-    key_file: Path
+    key_file: Path | None = None
+    """The key ring; a file can be rotated while processes run. See ``ledger.kept_keys`` for its form."""
+    keys: SecretStr | None = None
+    """The same JSON as a variable, for where there is no file; a rotation then needs a restart."""
     bank_url: str
     sms_url: str
     bank_webhook_secrets: Annotated[list[str], NoDecode] = Field(repr=False)
@@ -47,9 +51,22 @@ class Settings(BaseSettings):
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
     """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
     database_pool_size: int = 16
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = None
-    """Where the worker serves Prometheus; nowhere without a port. The API has `/metrics`."""
+    audit_anchor_file: Path | None = None
+    """Where the head of the audit chain is signed and kept outside PostgreSQL; append-only storage is best."""
+    audit_signing_key_file: Path | None = None
+    """The Ed25519 key that signs it (PEM)."""
+    card_days: int = Field(default=180, ge=1)
+    """How long name, card number and phone of a withdrawal are kept after it was over (docs/retention.md)."""
+    wrong_tries_a_day: int = Field(default=15, ge=1)
+    """For each account, in a Shanghai day."""
+    codes_a_day: int = Field(default=5, ge=1)
+    """For each phone, in a Shanghai day, whichever withdrawals they are for."""
+    codes_an_hour: int = Field(default=10_000, ge=1)
+    """For everybody together: the SMS budget."""
+    payload_key_file: Path | None = None
+    """The keys of what travels through Temporal. Without them it travels in clear."""
+    worker_metrics_address: str | None = None
+    """``host:port`` where the worker serves Temporal's metrics and ours; without one it serves none."""
     otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     otlp_traces_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     """OpenTelemetry's own variables, which its exporter reads too: no traces are made without one of these."""
@@ -64,23 +81,33 @@ class Settings(BaseSettings):
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
     @property
-    def metrics_address(self) -> str | None:
-        """``host:port`` for the worker's metrics."""
-        return None if self.metrics_port is None else f"{self.metrics_host}:{self.metrics_port}"
-
-    @property
     def traced(self) -> bool:
         """Whether traces are to be made."""
         return bool(self.otlp_endpoint or self.otlp_traces_endpoint)
 
-    def key_ring(self) -> KeyRing:
-        """The keys of ``key_file``: ``{"field_keys": {id: base64}, "current_field_key": id, "code_key": base64}``."""
-        content = json.loads(self.key_file.read_text())
-        return KeyRing(
-            field_keys={key_id: base64.b64decode(key) for key_id, key in content["field_keys"].items()},
-            current_field_key=content["current_field_key"],
-            code_key=base64.b64decode(content["code_key"]),
-        )
+    def key_ring(self) -> KeptKeys:
+        """The key ring from ``key_file`` or else ``keys``; ``ValueError`` without either."""
+        if self.key_file is not None:
+            return KeptKeys(KeyRingFile(self.key_file))
+        if self.keys is None:
+            raise ValueError("WITHDRAWALS_KEY_FILE or WITHDRAWALS_KEYS is needed")
+        return KeptKeys(KeyRingInEnvironment(self.keys.get_secret_value()))
+
+    def code_limits(self) -> CodeLimits:
+        """How many codes and wrong tries there are beyond one withdrawal."""
+        return CodeLimits(self.wrong_tries_a_day, self.codes_a_day, self.codes_an_hour)
+
+    def audit_anchor(self) -> AnchorFile | None:
+        """The anchor of the audit chain; None where no file is named."""
+        if self.audit_anchor_file is None:
+            return None
+        if self.audit_signing_key_file is None:
+            raise ValueError("WITHDRAWALS_AUDIT_ANCHOR_FILE needs WITHDRAWALS_AUDIT_SIGNING_KEY_FILE")
+        return AnchorFile.open(self.audit_anchor_file, self.audit_signing_key_file)
+
+    def payload_keys(self) -> PayloadKeys | None:
+        """The keys of ``payload_key_file``, None where payloads are not encrypted."""
+        return None if self.payload_key_file is None else PayloadKeys(self.payload_key_file)
 
     def rules(self) -> EligibilityRules:
         """The eligibility rules with the configured reserve."""
@@ -89,3 +116,23 @@ class Settings(BaseSettings):
     def approval_policy(self) -> ApprovalPolicy:
         """The approval limits."""
         return ApprovalPolicy(parse_yuan(self.approval_from), parse_yuan(self.two_approvals_from))
+
+
+class CodecSettings(BaseSettings):
+    """What the codec server is told, and no more: it needs neither the database nor the bank."""
+
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
+
+    payload_key_file: Path
+    jwt_issuer: str
+    jwt_audience: str
+    jwks_url: str
+    codec_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Comma separated: the origins whose pages a browser may let read the answers: those of Temporal's UI."""
+    codec_origin_without_token: str | None = None
+    """For a sandbox on one machine: pages of this origin need no token, as the dev server's UI has none to send."""
+
+    @field_validator("codec_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value

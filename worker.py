@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -27,8 +27,8 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.common import VersioningBehavior
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import (
     Interceptor,
@@ -39,22 +39,28 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.audit import AuditActivities
 from activities.bank import BankActivities
 from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
+from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
 from bank.client import HttpBank
 from failpoints import WORKER_PARTS, Failpoints
+from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.key_events import KeyEvents
 from ledger.moves import Moves
 from ledger.notices import Notices
+from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
+from payloads.encryption import Count, count_nothing, data_converter
 from settings import Settings
 from sms.client import HttpSmsGateway
 from telemetry.engine import StepTelemetry, runtime
@@ -63,12 +69,20 @@ from telemetry.traces import NAME, TracedClient, interceptor, tracer_provider
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.registration import NotRegistered, OfAnotherType, register
+from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
-ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
+ROOMS = ("activities", "bank", "domain", "ledger", "payloads", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
 
-WORKFLOWS = (WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow)
+WORKFLOWS = (
+    WithdrawalWorkflow,
+    BankReturnWorkflow,
+    ReconciliationWorkflow,
+    StatementWorkflow,
+    AuditWorkflow,
+    RetentionWorkflow,
+)
 
 DEPLOYMENT = "withdrawals"
 """The name of the worker deployment, whose versions are the releases."""
@@ -95,6 +109,8 @@ def build_worker(  # noqa: PLR0913 - it names every part
     bank: BankActivities,
     sms: SmsActivities,
     reconciliation: ReconciliationActivities,
+    audit: AuditActivities,
+    retention: RetentionActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
     build_id: str | None = None,
@@ -126,6 +142,8 @@ def build_worker(  # noqa: PLR0913 - it names every part
             reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
+            audit.seal_and_anchor,
+            retention.clean,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
@@ -148,7 +166,7 @@ def deployment(build_id: str) -> WorkerDeploymentConfig:
 
 
 def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]:
-    """What runs by the clock: the sweep, and at 02:00 in Shanghai the statement of the day before."""
+    """What runs by the clock: the sweep, the audit chain, and by night in Shanghai statement and retention."""
     skip = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1))
     catch_up = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=7))
     return {
@@ -172,6 +190,20 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
             spec=ScheduleSpec(cron_expressions=["0 2 * * *"], time_zone_name="Asia/Shanghai"),
             policy=catch_up,
         ),
+        "audit": Schedule(
+            action=ScheduleActionStartWorkflow(
+                AuditWorkflow.run, id="audit", task_queue=task_queue, static_summary="Seal and anchor the audit chain"
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=sweep_every)]),
+            policy=skip,
+        ),
+        "retention": Schedule(
+            action=ScheduleActionStartWorkflow(
+                RetentionWorkflow.run, id="retention", task_queue=task_queue, static_summary="End of personal data"
+            ),
+            spec=ScheduleSpec(cron_expressions=["30 3 * * *"], time_zone_name="Asia/Shanghai"),
+            policy=catch_up,
+        ),
     }
 
 
@@ -192,16 +224,22 @@ async def keep_in_place(client: Client, kept: Mapping[str, Schedule], *, every: 
         await asyncio.sleep(every.total_seconds())
 
 
-async def connected(stop: asyncio.Event, **options: Any) -> Client | None:
+async def connected(settings: Settings, stop: asyncio.Event, interceptors: Sequence[Any]) -> Client | None:
     """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker.
 
-    By then the search attributes are registered: a run that sets one its namespace does not know would be wedged.
+    By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it. By then the search
+    attributes are registered: a run that sets one its namespace does not know would be wedged.
     """
     log = structlog.get_logger()
+    telemetry = runtime(settings.worker_metrics_address)
+    count: Count = count_nothing if settings.worker_metrics_address is None else _counting(telemetry)
+    config = ClientConfig.load_client_connect_config()
+    converter = data_converter(settings.payload_keys(), config.get("namespace", "default"), count)
     for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
         try:
-            config = ClientConfig.load_client_connect_config()
-            client = await Client.connect(**config, data_converter=pydantic_data_converter, **options)
+            client = await Client.connect(
+                **config, data_converter=converter, interceptors=interceptors, runtime=telemetry
+            )
             await register(client)
         except RuntimeError as away:
             # What a failed first connection raises has no type of its own.
@@ -219,6 +257,16 @@ async def connected(stop: asyncio.Event, **options: Any) -> Client | None:
     return None
 
 
+def _counting(runtime: Runtime) -> Count:
+    """Counts what the codec meets: a missing key means that runs wait for it, and somebody has to know."""
+    meter = runtime.metric_meter
+    counters = {
+        "key_missing": meter.create_counter("payload_key_missing", "Payloads that wait for a key that is not there."),
+        "refused": meter.create_counter("payload_refused", "Payloads that nobody with a key has written."),
+    }
+    return lambda what: counters[what].add(1)
+
+
 async def run(settings: Settings) -> None:
     """Connects, works until told to stop, and leaves in order."""
     log = structlog.get_logger()
@@ -228,12 +276,12 @@ async def run(settings: Settings) -> None:
     database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     keys, rules = settings.key_ring(), settings.rules()
     moves = Moves(database, keys, rules)
-    verifications = Verifications(database, keys)
+    verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
+    await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
     provider = tracer_provider("withdrawals-worker") if settings.traced else None
     tracer = (provider or NoOpTracerProvider()).get_tracer(NAME)
-    interceptions = [interceptor(tracer)] if provider else []
-    client = await connected(stop, interceptors=interceptions, runtime=runtime(settings.metrics_address))
+    client = await connected(settings, stop, [interceptor(tracer)] if provider else [])
     if client is None:
         return
     async with (
@@ -260,6 +308,8 @@ async def run(settings: Settings) -> None:
                 reconciliation=ReconciliationActivities(
                     client, settings.task_queue, bank, sweeps, Statements(database), database
                 ),
+                audit=AuditActivities(AuditChain(database), settings.audit_anchor()),
+                retention=RetentionActivities(Retention(database, timedelta(days=settings.card_days))),
                 threads=threads,
                 interceptors=interceptors,
                 build_id=settings.build_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,7 +16,6 @@ from fastapi.routing import APIRoute
 from opentelemetry.trace import Tracer
 from starlette.types import ASGIApp, Scope
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
 from api import accounts, bank_notifications, billing, finance, operations, reconciliation, withdrawals
@@ -35,9 +35,12 @@ from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.kept_keys import KeptKeys
+from ledger.key_events import KeyEvents
 from ledger.reads import Oversight, Reads, Waiting
 from ledger.statements import Statements
 from ledger.verifications import Verifications
+from payloads.encryption import data_converter
 from settings import Settings
 from telemetry.engine import runtime
 from telemetry.logs import log_json_lines
@@ -70,19 +73,29 @@ def create_app() -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+        connection = _connection()
+        converter = data_converter(
+            settings.payload_keys(), connection.get("namespace", "default"), app.state.metrics.count_payload
+        )
         client = await Client.connect(
-            **_connection(),
+            **connection,
             lazy=True,
-            data_converter=pydantic_data_converter,
+            data_converter=converter,
             interceptors=[] if tracer is None else [interceptor(tracer)],
             runtime=runtime(None),
         )
         # trust_env=False: a proxy of the machine has no business between us and the issuer.
         async with httpx.AsyncClient(timeout=ISSUER_TIMEOUT_S, trust_env=False) as issuer:
-            app.state.parts = _parts(settings, database, client, issuer)
+            keys = settings.key_ring()
+            app.state.parts = _parts(settings, keys, database, client, issuer)
+            # Not waited for: the API starts whether or not the database is there.
+            noting = asyncio.create_task(
+                asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="api", now=datetime.now(UTC))
+            )
             try:
                 yield
             finally:
+                await noting
                 database.close()
                 if provider is not None:
                     provider.shutdown()
@@ -125,8 +138,8 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None, t
     return app
 
 
-def _parts(settings: Settings, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
-    keys, rules = settings.key_ring(), settings.rules()
+def _parts(settings: Settings, keys: KeptKeys, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
+    rules, limits = settings.rules(), settings.code_limits()
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -143,8 +156,8 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
     return Parts(
         database=database,
         accounts=Accounts(database, keys),
-        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards),
-        verifications=Verifications(database, keys),
+        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards, limits),
+        verifications=Verifications(database, keys, limits),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
         engine=engine,

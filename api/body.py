@@ -19,11 +19,12 @@ Refuse = Callable[[Scope], ASGIApp]
 
 
 class BodyLimit:
-    """Reads a body of up to ``BODY_LIMIT`` bytes, however it is framed, before the app sees the request."""
+    """Reads a body of up to ``limit`` bytes, however it is framed, before the app sees the request."""
 
-    def __init__(self, app: ASGIApp, refuse: Refuse) -> None:
+    def __init__(self, app: ASGIApp, refuse: Refuse, limit: int = BODY_LIMIT) -> None:
         self._app = app
         self._refuse = refuse
+        self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers with ``refuse`` if the body is larger; nothing of the app runs then."""
@@ -31,7 +32,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared[:20]) > BODY_LIMIT:
+        if not declared.isdecimal() or int(declared[:20]) > self._limit:
             await self._refuse(scope)(scope, receive, send)
             return
         body = bytearray()
@@ -42,7 +43,7 @@ class BodyLimit:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > BODY_LIMIT:
+            if len(body) > self._limit:
                 await self._refuse(scope)(scope, receive, send)
                 return
         unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]

@@ -31,6 +31,7 @@ from activities.summaries import DETAILS, RETURN_SUMMARY, SUMMARY
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, Verb, return_workflow_id, workflow_id
 from ledger.instructions import Instructions
+from payloads.keys import KeyMissing
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.search_attributes import columns
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
@@ -232,6 +233,9 @@ class TemporalEngine:
             raise
         except (RPCTimeoutOrCancelledError, TimeoutError) as slow:
             raise TemporarilyUnavailable from slow
+        except KeyMissing as missing:
+            # It was carried out, and only its answer cannot be read: the same call reads the rows once the key is back.
+            raise TemporarilyUnavailable from missing
         except RPCError as away:
             if away.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in str(away):
                 raise _ColumnsUnknown from away

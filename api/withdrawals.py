@@ -89,6 +89,7 @@ Key = Annotated[
             IdempotencyKeyReused,
             IdempotencyKeyInUse,
             WithdrawalInProgress,
+            TooManyRequests,
         ),
     },
 )
@@ -117,7 +118,9 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
 
 @routes.post(
     "/{withdrawal_id}/verification",
-    responses=refused_with(NotFound, InvalidRequest, NotEligible, WrongCode, CodeExpired, NotPossibleNow),
+    responses=refused_with(
+        NotFound, InvalidRequest, NotEligible, WrongCode, CodeExpired, NotPossibleNow, TooManyRequests
+    ),
 )
 async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, parts: AppParts) -> ReceivedBody:
     """Enter the code; once it is right, the amount is frozen."""

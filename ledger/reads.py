@@ -17,7 +17,7 @@ from domain.shanghai import month_after, month_of
 from domain.withdrawal import OPEN, Decision, Door, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import applicant_of, open_withdrawal
 from ledger.tables import (
     balances,
@@ -28,6 +28,9 @@ from ledger.tables import (
     withdrawal_events,
     withdrawals,
 )
+
+BLANKED = "***"
+"""What is shown in place of a name whose time of keeping is over."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ class Reads:
     """Queries; nothing here locks or changes a row."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
     rules: EligibilityRules
 
     def account(self, account_id: str, *, now: datetime) -> AccountView:
@@ -205,7 +208,7 @@ class Reads:
             balance = connection.execute(_BALANCE, {"account_id": account_id}).mappings().first()
             if balance is None:
                 raise NotFound
-            applicant = applicant_of(connection, self.keys, balance, month=month)
+            applicant = applicant_of(connection, self.keys, balance, month=month, named=False)
             blockers = self.rules.blockers(applicant, month)
             if open_withdrawal(connection, account_id) is not None:
                 blockers.insert(
@@ -284,7 +287,7 @@ class Reads:
             applicant=row["applicant"],
             amount_fen=row["amount_fen"],
             status=Status(row["status"]),
-            account_name=self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"])),
+            account_name=self._account_name(row),
             bank_name=row["bank_name"],
             branch_name=row["branch_name"],
             card_last4=row["card_last4"],
@@ -297,6 +300,11 @@ class Reads:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
+
+    def _account_name(self, row: RowMapping) -> str:
+        if row["account_name"] is None:
+            return BLANKED
+        return self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
 
 
 def _filtered(wanted: RecordFilter) -> Select[Any]:

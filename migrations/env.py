@@ -7,7 +7,7 @@ import os
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from ledger.tables import metadata
+from ledger.audit_tables import metadata
 
 
 def run() -> None:

@@ -37,10 +37,10 @@ class Ports:
     console: int = 8001
     sandbox: int = 8002
     codec: int = 8003
-    worker_metrics: int = 8004
     postgres: int = 5433
     temporal: int = 7233
     temporal_ui: int = 8233
+    worker_metrics: int = 8004
 
     @classmethod
     def with_offset(cls, offset: int) -> Ports:

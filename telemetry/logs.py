@@ -20,7 +20,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.types import Processor
 from temporalio import activity, workflow
 
-ROOMS = ("activities", "api", "bank", "domain", "ledger", "sms", "workflows")
+ROOMS = ("activities", "api", "bank", "domain", "ledger", "payloads", "sms", "workflows")
 """Whose exceptions speak our own words."""
 
 QUIET = ("httpcore", "httpx", "urllib3")
