@@ -7,6 +7,7 @@ registers it, so no worker starts without them.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -86,10 +87,15 @@ async def _command() -> str:
 
 def main() -> None:
     """0 once all are registered; 1 with the reason where they cannot be."""
+    code = 0
     try:
         sys.stdout.write(f"{asyncio.run(_command())}\n")
     except (NotRegistered, OfAnotherType) as refused:
-        sys.exit(str(refused))
+        sys.stderr.write(f"{refused}\n")
+        code = 1
+    sys.stdout.flush()
+    # Not sys.exit: the SDK's threads may still let go of a call while the interpreter is taken down, which aborts it.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,9 @@ def exposed(world: World) -> str:
 
 @pytest.fixture
 def wedged_run(world: World) -> Iterator[str]:
-    """A run whose workflow tasks fail: its input is no withdrawal."""
-    run = "not-a-withdrawal"
-    start = ("--type", "WithdrawalWorkflow", "--task-queue", "withdrawals", "--workflow-id", run)
-    world.temporal("workflow", "start", *start, "--input", '{"withdrawal_id": 5}')
+    """A run whose workflow tasks fail: no worker knows its type."""
+    run = "of-a-type-nobody-knows"
+    world.temporal("workflow", "start", "--type", "Nobody", "--task-queue", "withdrawals", "--workflow-id", run)
     yield run
     world.temporal("workflow", "terminate", "--workflow-id", run)
 
