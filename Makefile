@@ -10,16 +10,17 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted test check lint types imports \
-	migrations-check openapi-check release-check format lock clean
+.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted test fuzz check lint types \
+	imports security migrations-check openapi-check release-check format lock sbom audit-packages clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
 	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
 	@echo "make test      all tests (ARGS='-k name' for some)"
+	@echo "make fuzz      schemathesis against a stack of its own, for ten minutes (ARGS='--seed 1 --seconds 60')"
 	@echo "make chaos     the fault programme (SHORT=1; or SEED= MINUTES= WITHDRAWALS= KILLS= REPORT=file KEEP=folder)"
 	@echo "make planted   bugs planted one at a time, each of which has to be caught"
-	@echo "make check     style, types, imports, migrations, OpenAPI file"
+	@echo "make check     style, types, imports, bandit, migrations, OpenAPI file"
 	@echo "make release-check REV=tag  the release that is running survives this one: its tests on this schema, its runs"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
@@ -27,6 +28,8 @@ help:
 	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
 	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
+	@echo "make sbom      writes sbom.cdx.json: every package of the image (CycloneDX)"
+	@echo "make audit-packages  asks the package index for known weaknesses of the packages; needs to reach it"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
 # Exactly what the lock says, made anew when it changes.
@@ -62,6 +65,9 @@ rotate-payload-key: $(VENV)
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)
 
+fuzz: $(VENV)
+	@$(RUN) tests.fuzzing $(ARGS)
+
 chaos: $(VENV)
 	@$(RUN) chaos $(if $(SHORT),--short) $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") \
 		$(if $(WITHDRAWALS),--withdrawals "$(WITHDRAWALS)") $(if $(KILLS),--kills "$(KILLS)") \
@@ -70,7 +76,7 @@ chaos: $(VENV)
 planted: $(VENV)
 	@$(RUN) chaos.planted $(ARGS)
 
-check: lint types imports migrations-check openapi-check
+check: lint types imports security migrations-check openapi-check
 
 lint: $(VENV)
 	@$(RUN) ruff check .
@@ -81,6 +87,9 @@ types: $(VENV)
 
 imports: $(VENV)
 	@.venv/bin/python .venv/bin/lint-imports
+
+security: $(VENV)
+	@$(RUN) bandit --quiet --configfile pyproject.toml --recursive .
 
 migrations-check: $(VENV)
 	@$(RUN) stack.throwaway ".venv/bin/python -m alembic upgrade head" ".venv/bin/python -m alembic check"
@@ -101,6 +110,19 @@ lock: $(VENV)
 	@$(RUN) uv pip compile pyproject.toml --group stack --group dev --quiet --upgrade --python-version 3.11 \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --output-file requirements.lock
+	@$(RUN) uv pip compile pyproject.toml --constraints requirements.lock --quiet --python-version 3.11 \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file requirements.run.lock
+
+# What is in the image, for whoever has to look a weakness up.
+sbom: $(VENV)
+	@$(RUN) cyclonedx_py requirements requirements.run.lock --output-reproducible --short-PURLs --output-file - 2>/dev/null \
+		| .venv/bin/python .ci/sbom.py >sbom.cdx.json
+	@echo "wrote sbom.cdx.json"
+
+# Not part of any gate: it asks the package index what is known to be weak, and fails where that cannot be asked.
+audit-packages: $(VENV)
+	@$(RUN) pip_audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
 
 clean:
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

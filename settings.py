@@ -6,7 +6,7 @@ The connection to Temporal is configured by Temporal's own variables and TOML pr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,8 +23,10 @@ from payloads.keys import PayloadKeys
 class Settings(BaseSettings):
     """Every setting with its default; a missing or malformed one stops the process with its name."""
 
-    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", hide_input_in_errors=True)
 
+    mode: Literal["production", "sandbox"] = "production"
+    """What ``production.py`` finds unsafe keeps a process of production from starting; the local stack is a sandbox."""
     database_url: SecretStr
     key_file: Path | None = None
     """The key ring; a file can be rotated while processes run. See ``ledger.kept_keys`` for its form."""
@@ -44,8 +46,8 @@ class Settings(BaseSettings):
     approval_from: str = "50000.00"
     two_approvals_from: str = "500000.00"
     """Yuan; the limits of product.md."""
-    decide_by_signal: bool = True
-    """Whether finance may decide through Temporal's own door."""
+    decide_by_signal: bool = False
+    """Whether finance may decide through Temporal's own door, where whoever reaches Temporal can say who they are."""
     sweep_every_s: float = 60.0
     """How often the sweep looks for what a notification missed or a lost run left behind, in seconds."""
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
@@ -67,6 +69,21 @@ class Settings(BaseSettings):
     """The keys of what travels through Temporal. Without them it travels in clear."""
     worker_metrics_address: str | None = None
     """``host:port`` where the worker serves Temporal's metrics and ours; without one it serves none."""
+    serve_openapi: bool = False
+    """Whether the API serves its own description at /openapi.json."""
+    allow_plain_database: bool = False
+    allow_plain_temporal: bool = False
+    allow_plain_http: bool = False
+    """Production without TLS where somebody else sees to it, a mesh or one machine: said aloud, each by itself."""
+    calls_per_second: Annotated[float, Field(gt=0)] = 200
+    calls_burst: Annotated[int, Field(ge=1)] = 2_000
+    """How often one person (``sub``) may call, in each process of the API."""
+    billing_calls_per_second: Annotated[float, Field(gt=0)] = 2_000
+    billing_calls_burst: Annotated[int, Field(ge=1)] = 20_000
+    """The billing system is one caller, and speaks for every customer."""
+    refused_per_second: Annotated[float, Field(gt=0)] = 50
+    refused_burst: Annotated[int, Field(ge=1)] = 1_000
+    """How often one address is told that it could not be authenticated, before it is told to wait."""
     otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     otlp_traces_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     """OpenTelemetry's own variables, which its exporter reads too: no traces are made without one of these."""
@@ -123,6 +140,7 @@ class CodecSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
 
+    mode: Literal["production", "sandbox"] = "production"
     payload_key_file: Path
     jwt_issuer: str
     jwt_audience: str

@@ -61,6 +61,7 @@ from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from payloads.encryption import Count, count_nothing, data_converter
+from production import Unsafe, require_safe
 from settings import Settings
 from sms.client import HttpSmsGateway
 from telemetry.engine import StepTelemetry, runtime
@@ -329,11 +330,13 @@ async def run(settings: Settings) -> None:
 
 
 def main() -> None:
-    """The command ``python worker.py``."""
+    """The command ``python worker.py``; ends at once, with every reason, where the settings are not safe."""
+    settings = Settings()
     log_json_lines()
     try:
-        uvloop.run(run(Settings()))
-    except (NotRegistered, OfAnotherType) as refused:
+        require_safe(settings, ClientConfig.load_client_connect_config())
+        uvloop.run(run(settings))
+    except (Unsafe, NotRegistered, OfAnotherType) as refused:
         sys.exit(str(refused))
 
 

@@ -14,21 +14,22 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from opentelemetry.trace import Tracer
-from starlette.types import ASGIApp, Scope
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 
 from api import accounts, bank_notifications, billing, finance, operations, reconciliation, withdrawals
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
-from api.body import BodyLimit
+from api.body import BODY_DEADLINE_S, RequestLimits
 from api.described import PROBLEM_SCHEMA
 from api.engine import Engine, TemporalEngine
 from api.issuer_keys import FetchedKeys
 from api.metrics import Metrics
 from api.parts import Parts
-from api.problems import BodyTooLarge, answer_in_problems, problem_response
+from api.problems import answer_in_problems, refuse_request
+from api.rate_limits import CallLimits, Rate
 from api.request_log import RequestLog
+from api.security_headers import SecurityHeaders
 from api.shapes import Notification
 from failpoints import API_PARTS, Failpoints
 from ledger.accounts import Accounts
@@ -37,10 +38,12 @@ from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.kept_keys import KeptKeys
 from ledger.key_events import KeyEvents
+from ledger.notifications import SeenNotifications
 from ledger.reads import Oversight, Reads, Waiting
 from ledger.statements import Statements
 from ledger.verifications import Verifications
 from payloads.encryption import data_converter
+from production import require_safe
 from settings import Settings
 from telemetry.engine import runtime
 from telemetry.logs import log_json_lines
@@ -64,8 +67,9 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app() -> FastAPI:
-    """The API as its settings say. It starts, and serves reads, whether or not Temporal is there."""
+    """The API as its settings say, or ``Unsafe``. It starts, and serves reads, whether or not Temporal is there."""
     settings = Settings()
+    require_safe(settings, _connection())
     log_json_lines()
     provider = tracer_provider("withdrawals-api") if settings.traced else None
     tracer = None if provider is None else provider.get_tracer(NAME)
@@ -100,10 +104,17 @@ def create_app() -> FastAPI:
                 if provider is not None:
                     provider.shutdown()
 
-    return build_app(lifespan=lifespan, tracer=tracer)
+    return build_app(lifespan=lifespan, tracer=tracer, serve_openapi=settings.serve_openapi)
 
 
-def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None, tracer: Tracer | None = None) -> FastAPI:
+def build_app(
+    parts: Parts | None = None,
+    *,
+    lifespan: Lifespan | None = None,
+    tracer: Tracer | None = None,
+    serve_openapi: bool = True,
+    body_deadline_s: float = BODY_DEADLINE_S,
+) -> FastAPI:
     """The app around ready-made parts; without them, ``lifespan`` has to put them in place."""
     app = FastAPI(
         title=TITLE,
@@ -111,6 +122,7 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None, t
         lifespan=lifespan,
         # A redirect would lose the body of a POST, and interactive pages load scripts from elsewhere.
         redirect_slashes=False,
+        openapi_url="/openapi.json" if serve_openapi else None,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
@@ -130,10 +142,11 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None, t
         app.include_router(router)
     answer_in_problems(app, _methods())
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, refuse=_refuse_body)
+    app.add_middleware(RequestLimits, refuse=refuse_request, deadline_s=body_deadline_s)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     if tracer is not None:
         app.add_middleware(TracedRequests, tracer=tracer)
+    app.add_middleware(SecurityHeaders)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app
 
@@ -165,6 +178,12 @@ def _parts(settings: Settings, keys: KeptKeys, database: Database, client: Clien
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock
         ),
         bank_signature=BankSignature(settings.bank_webhook_secrets),
+        notifications=SeenNotifications(database),
+        limits=CallLimits(
+            people=Rate(settings.calls_per_second, settings.calls_burst),
+            billing=Rate(settings.billing_calls_per_second, settings.billing_calls_burst),
+            strangers=Rate(settings.refused_per_second, settings.refused_burst),
+        ),
         clock=clock,
     )
 
@@ -172,10 +191,6 @@ def _parts(settings: Settings, keys: KeptKeys, database: Database, client: Clien
 def _connection() -> dict[str, Any]:
     """Temporal's own variables and profiles, with its own defaults."""
     return {"target_host": "localhost:7233", **ClientConfig.load_client_connect_config()}
-
-
-def _refuse_body(scope: Scope) -> ASGIApp:
-    return problem_response(BodyTooLarge(), scope["state"]["request_id"])
 
 
 def _methods() -> Mapping[str, list[str]]:

@@ -17,21 +17,21 @@ import httpx
 from fastapi import FastAPI, Header, Request, Response
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Scope
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.envconfig import ClientConfig
 
 from api.authentication import FINANCE, OPERATIONS, Authenticator
-from api.body import BodyLimit
+from api.body import RequestLimits
 from api.issuer_keys import FetchedKeys
 from api.metrics import CONTENT_TYPE, Metrics
-from api.problems import BodyTooLarge, Forbidden, Unauthenticated, answer_in_problems, problem_response
+from api.problems import Forbidden, Unauthenticated, answer_in_problems, refuse_request
 from api.request_log import RequestLog
 from domain.errors import InvalidRequest, NotFound
 from payloads.encryption import ENCODING as ENCRYPTED
 from payloads.encryption import EncryptedPayloads
 from payloads.keys import KeyMissing, PayloadKeys
 from payloads.refused import BY_HAND, ENCODING
+from production import require_safe_codec
 from settings import CodecSettings
 from telemetry.logs import log_json_lines
 
@@ -56,6 +56,7 @@ class CodecParts:
 def create_app() -> FastAPI:
     """The codec server as its settings say."""
     settings = CodecSettings()
+    require_safe_codec(settings)
     log_json_lines()
     metrics = Metrics()
     namespace = ClientConfig.load_client_connect_config().get("namespace", "default")
@@ -86,7 +87,7 @@ def build_app(
     _add_routes(app, metrics)
     methods = {"/encode": ["POST"], "/decode": ["POST"], "/healthz": ["GET"], "/metrics": ["GET"]}
     answer_in_problems(app, methods)
-    app.add_middleware(BodyLimit, refuse=_refuse_body, limit=BODY_LIMIT)
+    app.add_middleware(RequestLimits, refuse=refuse_request, limit=BODY_LIMIT)
     # Outside of authentication: a browser's preflight carries no token.
     app.add_middleware(
         CORSMiddleware,
@@ -187,7 +188,3 @@ def _json(text: str) -> Payload:
 
 def _answer(payloads: list[Payload]) -> Response:
     return Response(MessageToJson(Payloads(payloads=payloads), indent=None), media_type="application/json")
-
-
-def _refuse_body(scope: Scope) -> ASGIApp:
-    return problem_response(BodyTooLarge(), scope["state"]["request_id"])

@@ -92,7 +92,7 @@ def count_code(connection: Connection, keys: Keys, limits: CodeLimits, phone: st
     hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     budget = {"hour": hour, "budget": limits.codes_an_hour, "shards": SHARDS}
     connection.execute(_HOURS_SHARDS, {"hour": hour, "shards": SHARDS})
-    start = random.randrange(SHARDS)  # noqa: S311 - spreads load, hides nothing
+    start = random.randrange(SHARDS)  # noqa: S311 - spreads load, hides nothing # nosec B311
     if connection.execute(_TAKE_ANY_SHARD, {**budget, "start": start}).first() is not None:
         return
     # Either the budget is used up or every shard with room is locked this instant: waiting for one tells which.

@@ -31,7 +31,7 @@ _CODES = f"""
     UPDATE verifications SET code_mac = NULL, last_send_key = NULL WHERE withdrawal_id IN (
         SELECT v.withdrawal_id FROM verifications v JOIN withdrawals w ON w.id = v.withdrawal_id
         WHERE v.code_mac IS NOT NULL AND (w.status NOT IN ({_OPEN}) OR v.expires_at < :before)
-        LIMIT :batch FOR UPDATE OF v SKIP LOCKED)"""  # noqa: S608 - the statuses are ours
+        LIMIT :batch FOR UPDATE OF v SKIP LOCKED)"""  # noqa: S608 - the statuses are ours # nosec B608
 _ANSWERS = """
     UPDATE idempotency_keys SET answer_body = NULL WHERE (account_id, key) IN (
         SELECT account_id, key FROM idempotency_keys WHERE answer_body IS NOT NULL AND created_at < :before
@@ -40,7 +40,7 @@ _CARDS = f"""
     UPDATE withdrawals SET account_name = NULL, card_number = NULL, phone = NULL WHERE id IN (
         SELECT id FROM withdrawals
         WHERE card_number IS NOT NULL AND updated_at < :before AND status NOT IN ({_OPEN})
-        LIMIT :batch FOR UPDATE SKIP LOCKED)"""  # noqa: S608 - likewise
+        LIMIT :batch FOR UPDATE SKIP LOCKED)"""  # noqa: S608 - likewise # nosec B608
 _DAYS = """
     DELETE FROM daily_uses WHERE (kind, subject, day) IN (
         SELECT kind, subject, day FROM daily_uses WHERE day < :before LIMIT :batch FOR UPDATE SKIP LOCKED)"""

@@ -345,6 +345,15 @@ bank_cursor = Table(
     comment="Up to where the bank's changes were read and everyone concerned was prompted.",
 )
 
+seen_notifications = Table(
+    "seen_notifications",
+    metadata,
+    Column("id_digest", LargeBinary, primary_key=True),
+    _moment("seen_at"),
+    Index("seen_notifications_by_age", "seen_at"),
+    comment="Event ids of the bank's notifications that have prompted, for a week.",
+)
+
 oversight = Table(
     "oversight",
     metadata,
@@ -424,3 +433,6 @@ sms_budget = Table(
     Column("used", Integer, CheckConstraint("used >= 0", name="used"), nullable=False, server_default="0"),
     comment="How many codes went out to everybody in an hour, over shards, so that no two customers wait for one row.",
 )
+
+FORGETTABLE = (seen_notifications, daily_uses, sms_budget)
+"""Where the application's role may delete: rows that prove nothing, and are of no use after a while."""

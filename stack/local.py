@@ -24,7 +24,7 @@ _COMMAND_SECONDS: Final = 120.0
 _START_SECONDS: Final = 60.0
 # What a room may take to finish what it is at; the worker allows its activities 20 s.
 _GRACE_SECONDS: Final = 25.0
-# The API and the sandbox have short calls only.
+# The sandbox has short calls only.
 _CALL_SECONDS: Final = 10
 
 _METRICS: Final = "WITHDRAWALS_WORKER_METRICS_ADDRESS"
@@ -137,8 +137,8 @@ def running_stack(
         commands = {
             "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),
             "worker": ("the worker", ["worker.py"]),
-            "api": ("the API", _uvicorn("api.app:create_app", ports.api)),
             "codec": ("the codec server", _uvicorn("api.codec_server:create_app", ports.codec)),
+            "api": ("the API", ["-m", "api", "--host", HOST, "--port", str(ports.api)]),
         }
         rooms = {
             room: parts.enter_context(_running(name, command, state.log(room), environment))
@@ -168,6 +168,17 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
     inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith(_FOREIGN)}
     return inherited | {
         "PYTHONUNBUFFERED": "1",
+        # What the default, production, would refuse to start with.
+        "WITHDRAWALS_MODE": "sandbox",
+        "WITHDRAWALS_DECIDE_BY_SIGNAL": "true",
+        "WITHDRAWALS_SERVE_OPENAPI": "true",
+        # Load and guessing come from one address and one token here.
+        "WITHDRAWALS_CALLS_PER_SECOND": "5000",
+        "WITHDRAWALS_CALLS_BURST": "50000",
+        "WITHDRAWALS_BILLING_CALLS_PER_SECOND": "5000",
+        "WITHDRAWALS_BILLING_CALLS_BURST": "50000",
+        "WITHDRAWALS_REFUSED_PER_SECOND": "5000",
+        "WITHDRAWALS_REFUSED_BURST": "50000",
         "WITHDRAWALS_DATABASE_URL": logins.url(APP_ROLE),
         "WITHDRAWALS_MIGRATION_DATABASE_URL": logins.url(OWNER_ROLE),
         "WITHDRAWALS_KEY_FILE": str(state.key_file()),
@@ -203,7 +214,6 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
 
 def _uvicorn(factory: str, port: int) -> list[str]:
     return [
-        # The API writes a line of its own for each request; uvicorn's would have account ids in it.
         *("-m", "uvicorn", "--factory", factory, "--no-access-log", "--host", HOST, "--port", str(port)),
         f"--timeout-graceful-shutdown={_CALL_SECONDS}",
     ]

@@ -85,7 +85,8 @@ class State:
         """The keys for encrypted fields and phone codes; made once, as without them the fields are lost."""
         file = self.keys / "keys.json"
         if not file.exists():
-            keys = {"field_keys": {"k1": _key()}, "current_field_key": "k1", "code_key": _key()}
+            # The mark keeps them out of production: see production.py.
+            keys = {"made_for": "sandbox", "field_keys": {"k1": _key()}, "current_field_key": "k1", "code_key": _key()}
             write_private(file, json.dumps(keys, indent=2))
         return file
 
@@ -130,7 +131,9 @@ class State:
         """What the bank signs its notifications with, as Standard Webhooks writes secrets."""
         file = self.keys / "webhook-secret"
         if not file.exists():
-            write_private(file, f"whsec_{_key()}")
+            # The mark at its front keeps it out of production: see production.py.
+            secret = base64.b64encode(b"sandbox:" + secrets.token_bytes(32)).decode()
+            write_private(file, f"whsec_{secret}")
         return file.read_text("ascii")
 
 

@@ -104,13 +104,17 @@ class Canaries:
 
     def markers(self) -> list[Marker]:
         """What nobody may find. The codes are those that were sent, and the wrong ones that were tried."""
-        for customer in self.people:
-            self.codes |= {message["code"] for message in customer.messages() if message["code"]}
+        sent = [message for customer in self.people for message in customer.messages() if message["code"]]
+        self.codes |= {message["code"] for message in sent}
+        # A code that never arrived is not in the inbox: the words before it give it away.
+        wording = {message["text"].split(message["code"])[0] for message in sent}
+        assert all(len(words) > 6 for words in wording), wording
         assert len(self.codes) >= len(self.people) - 2, "most of them were sent a code"
         return [
             Marker("a name", self.name),
             Marker("another's name", self.stranger),
             Marker("a phone", self.phones),
+            *(Marker("an SMS", words) for words in wording),
             Marker("a card", self.cards),
             *(Marker("a code", code) for code in sorted(self.codes)),
             *(Marker("a wrong code", code) for code in self.wrong_codes),

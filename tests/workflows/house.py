@@ -105,10 +105,11 @@ class House:
         **changes: Any,
     ) -> Worker:
         """The same with another bank, or as a release of the worker deployment."""
+        open_doors = {"decide_by_signal": True} | changes
         return build_worker(
             self.client,
             self.task_queue,
-            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **changes),
+            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
             bank=BankActivities(bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
