@@ -57,6 +57,7 @@ class Withdrawal:
     sends: int = 0
     tries: int = 5
     approvers: set[str] = field(default_factory=set)
+    resolvers: dict[str, str] = field(default_factory=dict)
     asked: bool = False
     latest: date | None = None
 
@@ -295,9 +296,12 @@ class Modelled:
         refusal: type[Exception] | None = None
         if w.status != "under_review":
             refusal = NotPossibleNow
-        elif resolver == CUSTOMER:
+        elif resolver == CUSTOMER or resolver in w.resolvers:
             refusal = FourEyesViolated
         if not self._instruct(lambda: transfers.resolve(w.id, outcome, "", by, now=now), refusal):
+            return
+        w.resolvers[resolver] = outcome
+        if list(w.resolvers.values()).count(outcome) < (2 if w.approvals_needed else 1):
             return
         if outcome == "failed":
             self._unfreeze(w, "failed")

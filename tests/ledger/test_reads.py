@@ -120,6 +120,7 @@ def test_events_tell_the_whole_story(ledger: Ledger, stories: Stories) -> None:
     stories.decide(withdrawal_id, "finance-1")
     stories.let_window_end(withdrawal_id)
     stories.resolve(withdrawal_id, "paid", "finance-2")
+    stories.resolve(withdrawal_id, "paid", "finance-3")
     events = ledger.reads.events(withdrawal_id)
     assert [(e.kind, e.status.value, e.actor, e.door) for e in events] == [
         ("applied", "awaiting_verification", CUSTOMER, Door.API),
@@ -130,7 +131,8 @@ def test_events_tell_the_whole_story(ledger: Ledger, stories: Stories) -> None:
         ("bank_asked", "processing", "system", Door.WORKFLOW),
         ("bank_accepted", "processing", "bank", Door.BANK),
         ("under_review", "under_review", "system", Door.WORKFLOW),
-        ("resolved", "paid", "finance-2", Door.API),
+        ("resolution_given", "under_review", "finance-2", Door.API),
+        ("resolved", "paid", "finance-3", Door.API),
     ]
     assert all(one.at <= next_one.at for one, next_one in pairwise(events))
     for secret in ("张三", "13812341234", CARD.card_number):

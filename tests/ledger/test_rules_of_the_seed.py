@@ -150,7 +150,8 @@ def _returned_by_bank(stories: Stories, withdrawal_id: UUID) -> None:
 def _found_unpaid(stories: Stories, withdrawal_id: UUID) -> None:
     stories.decide(withdrawal_id)
     stories.let_window_end(withdrawal_id)
-    stories.resolve(withdrawal_id, "failed")
+    for resolver in ("finance-1", "finance-2"):
+        stories.resolve(withdrawal_id, "failed", resolver)
 
 
 def _rejected(stories: Stories, withdrawal_id: UUID) -> None:
