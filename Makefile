@@ -11,7 +11,7 @@ RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
 .PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted test fuzz check lint types \
-	imports security migrations-check openapi-check release-check format lock sbom audit-packages clean
+	imports security migrations-check openapi-check release-check format lock screens sbom audit-packages clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -24,6 +24,7 @@ help:
 	@echo "make release-check REV=tag  the release that is running survives this one: its tests on this schema, its runs"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make screens   pictures of every page of the console into docs/screens; needs Chromium"
 	@echo "make rotate-keys   a new field key, and every value rewritten to it, while the stack is up (FINISH=1 adds none)"
 	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
 	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
@@ -123,6 +124,9 @@ sbom: $(VENV)
 # Not part of any gate: it asks the package index what is known to be weak, and fails where that cannot be asked.
 audit-packages: $(VENV)
 	@$(RUN) pip_audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
+
+screens: $(VENV)
+	@$(RUN) tests.console.screens
 
 clean:
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

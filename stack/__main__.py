@@ -52,6 +52,7 @@ def _tell(what: str) -> None:
 
 def _where_everything_is(stack: LocalStack) -> str:
     rows = (
+        ("console", stack.console_url),
         ("API", stack.api_url),
         ("OpenAPI", f"{stack.api_url}/openapi.json"),
         ("Temporal UI", stack.temporal_ui_url),

@@ -45,7 +45,9 @@ def main() -> int:
     except StoryBroken:
         return 1
     console.print(f"\n[bold green]Both ended as told[/], after {time.monotonic() - begun:.0f} s.")
-    console.print("Everything is gone again. `make up` keeps a stack running, with the Temporal UI to look at.")
+    console.print(
+        "Everything is gone again. `make up` keeps a stack running, with the console and the Temporal UI to look at."
+    )
     return 0
 
 

@@ -30,7 +30,7 @@ _CALL_SECONDS: Final = 10
 _METRICS: Final = "WITHDRAWALS_WORKER_METRICS_ADDRESS"
 
 # Variables of the user's shell that would lead a process of the stack to another server, or through a proxy.
-_FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "CONSOLE_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class LocalStack:
     sandbox: Process
     worker: Process
     api: Process
+    console: Process
     codec: Process
     environment: dict[str, str]
 
@@ -60,6 +61,10 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.worker_metrics}/metrics"
 
     @property
+    def console_url(self) -> str:
+        return f"http://{HOST}:{self.ports.console}"
+
+    @property
     def codec_url(self) -> str:
         return f"http://{HOST}:{self.ports.codec}"
 
@@ -69,7 +74,10 @@ class LocalStack:
 
     def require_running(self) -> None:
         """Raises ProcessFailed for the first process that has ended."""
-        for process in (self.postgres.process, self.temporal.process, self.sandbox, self.worker, self.api, self.codec):
+        for process in (
+            *(self.postgres.process, self.temporal.process),
+            *(self.sandbox, self.worker, self.api, self.console, self.codec),
+        ):
             process.require_running()
 
     def wait_until_ready(self) -> None:
@@ -85,6 +93,7 @@ class LocalStack:
             return answers(f"{self.api_url}/readyz")
 
         self.api.wait_until(everything_works, seconds=_START_SECONDS)
+        self.console.wait_until(lambda: answers(f"{self.console_url}/healthz"), seconds=_START_SECONDS)
 
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
         """One more worker beside the stack's own, until the block is left; its metrics are nowhere."""
@@ -133,12 +142,13 @@ def running_stack(
         if postgres_through is not None:
             environment |= {"WITHDRAWALS_DATABASE_URL": replace(postgres.logins, port=postgres_through).url(APP_ROLE)}
         environment |= extra
-        tell("the sandbox, the worker, the API and the codec server")
+        tell("the sandbox, the worker, the API, the console and the codec server")
         commands = {
             "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),
             "worker": ("the worker", ["worker.py"]),
             "codec": ("the codec server", _uvicorn("api.codec_server:create_app", ports.codec)),
             "api": ("the API", ["-m", "api", "--host", HOST, "--port", str(ports.api)]),
+            "console": ("the console", _uvicorn("console.app:create_app", ports.console)),
         }
         rooms = {
             room: parts.enter_context(_running(name, command, state.log(room), environment))
@@ -152,6 +162,7 @@ def running_stack(
 def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
     return [
         (ports.api, "the API"),
+        (ports.console, "the console"),
         (ports.sandbox, "the sandbox"),
         (ports.codec, "the codec server"),
         (ports.worker_metrics, "the worker's metrics"),
@@ -209,6 +220,12 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
         "SANDBOX_ISSUER": sandbox,
         "SANDBOX_AUDIENCE": "withdrawals",
         "SANDBOX_SIGNING_KEY": str(state.sandbox_signing_key),
+        "CONSOLE_API_URL": f"http://{HOST}:{ports.api}",
+        "CONSOLE_SANDBOX_URL": sandbox,
+        "CONSOLE_TEMPORAL_UI_URL": f"http://{HOST}:{ports.temporal_ui}",
+        "CONSOLE_SECRET_FILE": str(state.console_secret()),
+        # Served without TLS, to this machine alone.
+        "CONSOLE_SECURE_COOKIES": "false",
     }
 
 

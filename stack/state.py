@@ -136,6 +136,13 @@ class State:
             write_private(file, f"whsec_{secret}")
         return file.read_text("ascii")
 
+    def console_secret(self) -> Path:
+        """What the console seals its sessions with; a new one would log everybody out."""
+        file = self.keys / "console-secret"
+        if not file.exists():
+            write_private(file, _key())
+        return file
+
 
 def write_private(file: Path, text: str) -> None:
     """Writes the whole file or nothing, readable by its owner only."""
@@ -164,6 +171,7 @@ def main() -> None:
     """Makes the keys of the state that is named, where they are missing: `python -m stack.state folder`."""
     with State.locked(Path(sys.argv[1])) as state:
         state.key_file()
+        state.console_secret()
         state.audit_signing_key()
         state.payload_key_file()
 
