@@ -11,7 +11,7 @@ RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
 .PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted test fuzz check lint types \
-	imports security migrations-check openapi-check format lock screens sbom audit-packages clean
+	imports security migrations-check openapi-check release-check format lock screens sbom audit-packages clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -21,6 +21,7 @@ help:
 	@echo "make chaos     the fault programme (SHORT=1; or SEED= MINUTES= WITHDRAWALS= KILLS= REPORT=file KEEP=folder)"
 	@echo "make planted   bugs planted one at a time, each of which has to be caught"
 	@echo "make check     style, types, imports, bandit, migrations, OpenAPI file"
+	@echo "make release-check REV=tag  the release that is running survives this one: its tests on this schema, its runs"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
 	@echo "make screens   pictures of every page of the console into docs/screens; needs Chromium"
@@ -96,6 +97,10 @@ migrations-check: $(VENV)
 
 openapi-check: $(VENV)
 	@$(RUN) api.openapi --check docs/openapi.json
+
+# What runs while a release is rolled out: the old code on the new schema, the old runs in the new code.
+release-check: $(VENV)
+	@$(RUN) tests.previous_release $(REV) $(ARGS)
 
 format: $(VENV)
 	@$(RUN) ruff check --fix .

@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     refused_per_second: Annotated[float, Field(gt=0)] = 50
     refused_burst: Annotated[int, Field(ge=1)] = 1_000
     """How often one address is told that it could not be authenticated, before it is told to wait."""
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_traces_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    """OpenTelemetry's own variables, which its exporter reads too: no traces are made without one of these."""
+    build_id: str | None = None
+    """The release, for Temporal's worker deployments (decision 41); workers are unversioned without one."""
     failpoints: Path | None = None
     """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
@@ -91,6 +96,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @property
+    def traced(self) -> bool:
+        """Whether traces are to be made."""
+        return bool(self.otlp_endpoint or self.otlp_traces_endpoint)
 
     def key_ring(self) -> KeptKeys:
         """The key ring from ``key_file`` or else ``keys``; ``ValueError`` without either."""

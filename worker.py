@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import structlog
 import uvloop
+from opentelemetry.trace import NoOpTracerProvider
 from temporalio.client import (
     Client,
     Schedule,
@@ -24,10 +26,17 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
+from temporalio.common import VersioningBehavior
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
-from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
+from temporalio.worker import (
+    Interceptor,
+    PollerBehaviorAutoscaling,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerDeploymentVersion,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.audit import AuditActivities
@@ -55,13 +64,29 @@ from payloads.encryption import Count, count_nothing, data_converter
 from production import Unsafe, require_safe
 from settings import Settings
 from sms.client import HttpSmsGateway
+from telemetry.engine import StepTelemetry, runtime
+from telemetry.logs import log_json_lines
+from telemetry.traces import NAME, TracedClient, interceptor, tracer_provider
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.registration import NotRegistered, OfAnotherType, register
 from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 ROOMS = ("activities", "bank", "domain", "ledger", "payloads", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
+
+WORKFLOWS = (
+    WithdrawalWorkflow,
+    BankReturnWorkflow,
+    ReconciliationWorkflow,
+    StatementWorkflow,
+    AuditWorkflow,
+    RetentionWorkflow,
+)
+
+DEPLOYMENT = "withdrawals"
+"""The name of the worker deployment, whose versions are the releases."""
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
 SMS_TIMEOUT = httpx.Timeout(5, connect=2)
@@ -72,12 +97,12 @@ GRACE = timedelta(seconds=20)
 def sandboxed_runner() -> SandboxedWorkflowRunner:
     """Workflows run in Temporal's sandbox, with our own rooms and SQLAlchemy's weight left outside."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        *ROOMS, "httpx", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
+        *ROOMS, "httpx", "opentelemetry", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
     )
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def build_worker(  # noqa: PLR0913 - one for each room of activities
+def build_worker(  # noqa: PLR0913 - it names every part
     client: Client,
     task_queue: str,
     *,
@@ -89,15 +114,14 @@ def build_worker(  # noqa: PLR0913 - one for each room of activities
     retention: RetentionActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
+    build_id: str | None = None,
+    workflows: Sequence[type] = WORKFLOWS,
 ) -> Worker:
-    """A worker for everything of ours on one task queue."""
+    """A worker for everything of ours on one task queue; with a build id it belongs to the worker deployment."""
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[
-            *(WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow),
-            *(AuditWorkflow, RetentionWorkflow),
-        ],
+        workflows=workflows,
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,
@@ -129,6 +153,16 @@ def build_worker(  # noqa: PLR0913 - one for each room of activities
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
+        deployment_config=None if build_id is None else deployment(build_id),
+    )
+
+
+def deployment(build_id: str) -> WorkerDeploymentConfig:
+    """Runs move on to whichever release is current: a fix reaches those that wait (decision 41)."""
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
 
 
@@ -174,9 +208,13 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
     }
 
 
-async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every: timedelta) -> None:
-    """Creates each schedule that is missing, now and again: a Temporal may be replaced by an empty one."""
+async def keep_in_place(client: Client, kept: Mapping[str, Schedule], *, every: timedelta) -> None:
+    """Registers and creates what is missing, now and again: a Temporal may be replaced by an empty one."""
     while True:
+        try:
+            await register(client)
+        except (RPCError, NotRegistered, OfAnotherType) as failed:
+            structlog.get_logger().warning("worker.search_attributes_not_checked", failure=type(failed).__name__)
         for schedule_id, schedule in kept.items():
             try:
                 await client.create_schedule(schedule_id, schedule)
@@ -187,28 +225,32 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
-async def connected(settings: Settings, stop: asyncio.Event) -> Client | None:
+async def connected(settings: Settings, stop: asyncio.Event, interceptors: Sequence[Any]) -> Client | None:
     """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker.
 
-    By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it.
+    By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it. By then the search
+    attributes are registered: a run that sets one its namespace does not know would be wedged.
     """
     log = structlog.get_logger()
-    runtime: Runtime | None = None
-    count: Count = count_nothing
-    if settings.worker_metrics_address is not None:
-        metrics = PrometheusConfig(bind_address=settings.worker_metrics_address)
-        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
-        count = _counting(runtime)
+    telemetry = runtime(settings.worker_metrics_address)
+    count: Count = count_nothing if settings.worker_metrics_address is None else _counting(telemetry)
     config = ClientConfig.load_client_connect_config()
     converter = data_converter(settings.payload_keys(), config.get("namespace", "default"), count)
     for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
         try:
-            return await Client.connect(**config, data_converter=converter, runtime=runtime)
+            client = await Client.connect(
+                **config, data_converter=converter, interceptors=interceptors, runtime=telemetry
+            )
+            await register(client)
         except RuntimeError as away:
             # What a failed first connection raises has no type of its own.
             if not str(away).startswith("Failed client connect"):
                 raise
             log.warning("worker.temporal_away", again_in_s=pause)
+        except RPCError as away:
+            log.warning("worker.temporal_away", again_in_s=pause, status=away.status.name)
+        else:
+            return client
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
         if stop.is_set():
@@ -238,21 +280,23 @@ async def run(settings: Settings) -> None:
     verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
     await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
-    client = await connected(settings, stop)
+    provider = tracer_provider("withdrawals-worker") if settings.traced else None
+    tracer = (provider or NoOpTracerProvider()).get_tracer(NAME)
+    client = await connected(settings, stop, [interceptor(tracer)] if provider else [])
     if client is None:
         return
     async with (
-        httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
-        httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
+        TracedClient(tracer, "bank", base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
+        TracedClient(tracer, "sms", base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
     ):
         bank, gateway, sweeps = HttpBank(bank_http), HttpSmsGateway(sms_http), Sweeps(database)
-        interceptors: list[Interceptor] = []
+        interceptors: list[Interceptor] = [StepTelemetry()]
         if settings.failpoints is not None:
             points = Failpoints(settings.failpoints)
             bank = points.guard(bank, "bank", WORKER_PARTS["bank"])
             gateway = points.guard(gateway, "sms", WORKER_PARTS["sms"])
             sweeps = points.guard(sweeps, "sweeps", WORKER_PARTS["sweeps"])
-            interceptors = [points.interceptor()]
+            interceptors.append(points.interceptor())
         with ThreadPoolExecutor(settings.database_pool_size) as threads:
             worker = build_worker(
                 client,
@@ -269,26 +313,31 @@ async def run(settings: Settings) -> None:
                 retention=RetentionActivities(Retention(database, timedelta(days=settings.card_days))),
                 threads=threads,
                 interceptors=interceptors,
+                build_id=settings.build_id,
             )
             sweep_every = timedelta(seconds=settings.sweep_every_s)
             kept = schedules(settings.task_queue, sweep_every=sweep_every)
             async with worker:
-                keeping = asyncio.create_task(keep_schedules(client, kept, every=sweep_every))
+                keeping = asyncio.create_task(keep_in_place(client, kept, every=sweep_every))
                 log.info("worker.started", task_queue=settings.task_queue)
                 await stop.wait()
                 log.info("worker.stopping")
                 keeping.cancel()
     database.close()
+    if provider is not None:
+        provider.shutdown()
+    log.info("worker.stopped")
 
 
 def main() -> None:
     """The command ``python worker.py``; ends at once, with every reason, where the settings are not safe."""
     settings = Settings()
+    log_json_lines()
     try:
         require_safe(settings, ClientConfig.load_client_connect_config())
-    except Unsafe as unsafe:
-        sys.exit(str(unsafe))
-    uvloop.run(run(settings))
+        uvloop.run(run(settings))
+    except (Unsafe, NotRegistered, OfAnotherType) as refused:
+        sys.exit(str(refused))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.summaries import DETAILS, RETURN_SUMMARY, SUMMARY
 from bank.client import Bank
 from domain.shanghai import day_of
 from domain.withdrawal import (
@@ -159,6 +160,8 @@ class ReconciliationActivities:
             task_queue=self.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             start_signal=signal,
+            static_summary=SUMMARY if workflow == WORKFLOW_TYPE else RETURN_SUMMARY,
+            static_details=DETAILS if workflow == WORKFLOW_TYPE else None,
         )
 
 

@@ -13,6 +13,7 @@ import httpx
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from opentelemetry.trace import Tracer
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 
@@ -27,7 +28,7 @@ from api.metrics import Metrics
 from api.parts import Parts
 from api.problems import answer_in_problems, refuse_request
 from api.rate_limits import CallLimits, Rate
-from api.request_log import RequestLog, log_json_lines
+from api.request_log import RequestLog
 from api.security_headers import SecurityHeaders
 from api.shapes import Notification
 from failpoints import API_PARTS, Failpoints
@@ -38,12 +39,15 @@ from ledger.instructions import Instructions
 from ledger.kept_keys import KeptKeys
 from ledger.key_events import KeyEvents
 from ledger.notifications import SeenNotifications
-from ledger.reads import Oversight, Reads
+from ledger.reads import Oversight, Reads, Waiting
 from ledger.statements import Statements
 from ledger.verifications import Verifications
 from payloads.encryption import data_converter
 from production import require_safe
 from settings import Settings
+from telemetry.engine import runtime
+from telemetry.logs import log_json_lines
+from telemetry.traces import NAME, TracedRequests, interceptor, tracer_provider
 
 TITLE = "Balance withdrawal"
 VERSION = "1"
@@ -67,6 +71,8 @@ def create_app() -> FastAPI:
     settings = Settings()
     require_safe(settings, _connection())
     log_json_lines()
+    provider = tracer_provider("withdrawals-api") if settings.traced else None
+    tracer = None if provider is None else provider.get_tracer(NAME)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +81,13 @@ def create_app() -> FastAPI:
         converter = data_converter(
             settings.payload_keys(), connection.get("namespace", "default"), app.state.metrics.count_payload
         )
-        client = await Client.connect(**connection, lazy=True, data_converter=converter)
+        client = await Client.connect(
+            **connection,
+            lazy=True,
+            data_converter=converter,
+            interceptors=[] if tracer is None else [interceptor(tracer)],
+            runtime=runtime(None),
+        )
         # trust_env=False: a proxy of the machine has no business between us and the issuer.
         async with httpx.AsyncClient(timeout=ISSUER_TIMEOUT_S, trust_env=False) as issuer:
             keys = settings.key_ring()
@@ -89,14 +101,17 @@ def create_app() -> FastAPI:
             finally:
                 await noting
                 database.close()
+                if provider is not None:
+                    provider.shutdown()
 
-    return build_app(lifespan=lifespan, serve_openapi=settings.serve_openapi)
+    return build_app(lifespan=lifespan, tracer=tracer, serve_openapi=settings.serve_openapi)
 
 
 def build_app(
     parts: Parts | None = None,
     *,
     lifespan: Lifespan | None = None,
+    tracer: Tracer | None = None,
     serve_openapi: bool = True,
     body_deadline_s: float = BODY_DEADLINE_S,
 ) -> FastAPI:
@@ -114,20 +129,23 @@ def build_app(
     )
     app.state.parts = parts
 
-    def read_totals() -> Mapping[str, tuple[int, int]]:
+    def read_waiting() -> Mapping[str, Waiting]:
         # The parts may come after the app.
-        return cast(Parts, app.state.parts).reads.totals()
+        parts = cast(Parts, app.state.parts)
+        return parts.reads.waiting(now=parts.clock())
 
     def read_oversight() -> Oversight:
         return cast(Parts, app.state.parts).reads.oversight()
 
-    app.state.metrics = Metrics(read_totals, read_oversight)
+    app.state.metrics = Metrics(read_waiting, read_oversight)
     for router in ROUTERS:
         app.include_router(router)
     answer_in_problems(app, _methods())
     # The last one added is the outermost.
     app.add_middleware(RequestLimits, refuse=refuse_request, deadline_s=body_deadline_s)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
+    if tracer is not None:
+        app.add_middleware(TracedRequests, tracer=tracer)
     app.add_middleware(SecurityHeaders)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app

@@ -25,7 +25,7 @@ from api.body import RequestLimits
 from api.issuer_keys import FetchedKeys
 from api.metrics import CONTENT_TYPE, Metrics
 from api.problems import Forbidden, Unauthenticated, answer_in_problems, refuse_request
-from api.request_log import RequestLog, log_json_lines
+from api.request_log import RequestLog
 from domain.errors import InvalidRequest, NotFound
 from payloads.encryption import ENCODING as ENCRYPTED
 from payloads.encryption import EncryptedPayloads
@@ -33,6 +33,7 @@ from payloads.keys import KeyMissing, PayloadKeys
 from payloads.refused import BY_HAND, ENCODING
 from production import require_safe_codec
 from settings import CodecSettings
+from telemetry.logs import log_json_lines
 
 ISSUER_TIMEOUT_S = 3.0
 BODY_LIMIT = 8 * 1024 * 1024

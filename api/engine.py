@@ -22,22 +22,28 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowUpdateFailedError,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.refusals import as_refusal
+from activities.summaries import DETAILS, RETURN_SUMMARY, SUMMARY
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, Verb, return_workflow_id, workflow_id
 from ledger.instructions import Instructions
 from payloads.keys import KeyMissing
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
+from workflows.search_attributes import columns
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
 POLLED_WITHIN = timedelta(seconds=90)
 """A worker asks for work at least once a minute; the server remembers those that are gone for longer."""
 
 log = structlog.get_logger()
+
+
+class _ColumnsUnknown(Exception):
+    """Temporal does not know the operators' search attributes (yet)."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class EngineHealth:
 class Engine(Protocol):
     """What the routes ask of the workflow; it answers, refuses, or is ``TemporarilyUnavailable``."""
 
-    async def open(self, withdrawal_id: UUID) -> Standing:
-        """Starts the run of a recorded application, or finds it running."""
+    async def open(self, withdrawal_id: UUID, applied: Standing | None = None) -> Standing:
+        """Starts the run of a recorded application, or finds it running; ``applied`` is where it stands, if known."""
 
     async def verify(self, withdrawal_id: UUID) -> Standing:
         """Tells that the right code is on record; answers once the money is frozen, or is not to be."""
@@ -88,8 +94,15 @@ class TemporalEngine:
     timeout: timedelta
     instructions: Instructions
 
-    async def open(self, withdrawal_id: UUID) -> Standing:
-        return await self._update(withdrawal_id, WithdrawalWorkflow.open)
+    async def open(self, withdrawal_id: UUID, applied: Standing | None = None) -> Standing:
+        if applied is None or applied.changed_at is None:
+            return await self._update(withdrawal_id, WithdrawalWorkflow.open)
+        try:
+            shown = columns(applied, applied.changed_at)
+            return await self._update(withdrawal_id, WithdrawalWorkflow.open, shown=shown)
+        except _ColumnsUnknown:
+            # A Temporal that was replaced by an empty one: the worker registers them, and the run sets them itself.
+            return await self._update(withdrawal_id, WithdrawalWorkflow.open)
 
     async def verify(self, withdrawal_id: UUID) -> Standing:
         return await self._update(withdrawal_id, WithdrawalWorkflow.verify)
@@ -129,7 +142,8 @@ class TemporalEngine:
                     task_queue=self.task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     start_signal="look",
-                    static_summary=_SUMMARY,
+                    static_summary=SUMMARY,
+                    static_details=DETAILS,
                     rpc_timeout=self.timeout,
                 )
             elif status in _BANK_WAS_ASKED:
@@ -141,7 +155,7 @@ class TemporalEngine:
                     task_queue=self.task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     start_signal="look",
-                    static_summary="What became of a transfer after all",
+                    static_summary=RETURN_SUMMARY,
                     rpc_timeout=self.timeout,
                 )
 
@@ -168,7 +182,9 @@ class TemporalEngine:
         instruction_id = await run_in_threadpool(record, withdrawal_id, verb, actor)
         return await self._update(withdrawal_id, update, instruction_id)
 
-    async def _update(self, withdrawal_id: UUID, update: Any, *words: object) -> Standing:
+    async def _update(
+        self, withdrawal_id: UUID, update: Any, *words: object, shown: TypedSearchAttributes | None = None
+    ) -> Standing:
         """Update-with-start: the run that is there hears it, or a new one resumes from the rows."""
         start = WithStartWorkflowOperation(
             WithdrawalWorkflow.run,
@@ -178,7 +194,9 @@ class TemporalEngine:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             # A run that ended, or whose history expired, is no obstacle: the rows say what is left to do.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=_SUMMARY,
+            search_attributes=shown,
+            static_summary=SUMMARY,
+            static_details=DETAILS,
         )
         # The operation keeps its failure for a second reader; unread, it would be logged as lost, long afterwards.
         started = asyncio.ensure_future(start.workflow_handle())
@@ -219,6 +237,8 @@ class TemporalEngine:
             # It was carried out, and only its answer cannot be read: the same call reads the rows once the key is back.
             raise TemporarilyUnavailable from missing
         except RPCError as away:
+            if away.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in str(away):
+                raise _ColumnsUnknown from away
             log.warning("engine_refused_the_call", status=away.status.name)
             raise TemporarilyUnavailable from away
         except RuntimeError as error:
@@ -234,6 +254,5 @@ def _mark_as_read(started: asyncio.Future[Any]) -> None:
 
 
 _BANK_WAS_ASKED = (Status.PAID, Status.RETURNED, Status.FAILED)
-_SUMMARY = "Withdraw a prepaid balance to a bank account"
 _RUN_ENDED = "AcceptedUpdateCompletedWorkflow"
 """The run ended while it carried the update out: the rows have the answer for the next call."""

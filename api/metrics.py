@@ -11,18 +11,18 @@ from prometheus_client.registry import Collector
 
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import FROZEN, OPEN
-from ledger.reads import Oversight
+from ledger.reads import AGES, Oversight, Waiting
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-ReadTotals = Callable[[], Mapping[str, tuple[int, int]]]
+ReadWaiting = Callable[[], Mapping[str, Waiting]]
 ReadOversight = Callable[[], Oversight]
 
 
 class Metrics:
     """What is counted per request, and what is read at each scrape; labels never carry an id."""
 
-    def __init__(self, read_totals: ReadTotals | None = None, read_oversight: ReadOversight | None = None) -> None:
+    def __init__(self, read_waiting: ReadWaiting | None = None, read_oversight: ReadOversight | None = None) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
@@ -36,8 +36,8 @@ class Metrics:
         self._payloads = Counter(
             "payloads_not_opened", "Payloads refused, or waiting for a key.", ("reason",), registry=self._registry
         )
-        if read_totals is not None and read_oversight is not None:
-            self._registry.register(_FromTheRows(read_totals, read_oversight))
+        if read_waiting is not None and read_oversight is not None:
+            self._registry.register(_FromTheRows(read_waiting, read_oversight))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one answered request; ``route`` is the template, not the path."""
@@ -56,8 +56,8 @@ class Metrics:
 class _FromTheRows(Collector):
     """Read from the rows at each scrape, so that the numbers are right whichever process answers."""
 
-    def __init__(self, read_totals: ReadTotals, read_oversight: ReadOversight) -> None:
-        self._read_totals = read_totals
+    def __init__(self, read_waiting: ReadWaiting, read_oversight: ReadOversight) -> None:
+        self._read_waiting = read_waiting
         self._read_oversight = read_oversight
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
@@ -68,20 +68,37 @@ class _FromTheRows(Collector):
         """The gauges; without a database only the one that says so."""
         up = GaugeMetricFamily("withdrawals_database_up", "1 if the totals could be read.")
         try:
-            totals, oversight = self._read_totals(), self._read_oversight()
+            waiting, oversight = self._read_waiting(), self._read_oversight()
         except TemporarilyUnavailable:
             up.add_metric((), 0)
             yield up
             return
         up.add_metric((), 1)
         yield up
-        counts = GaugeMetricFamily("withdrawals_open", "Withdrawals not yet over.", labels=("status",))
-        for status in sorted(OPEN):
-            counts.add_metric((status,), totals.get(status, (0, 0))[0])
-        yield counts
-        frozen = sum(totals.get(status, (0, 0))[1] for status in FROZEN)
-        yield GaugeMetricFamily("withdrawals_frozen_fen", "Customers' money that is frozen, in fen.", frozen)
+        yield from _where_they_stand(waiting)
         yield from _found(oversight)
+
+
+def _where_they_stand(waiting: Mapping[str, Waiting]) -> Iterator[GaugeMetricFamily]:
+    counts = GaugeMetricFamily("withdrawals_open", "Withdrawals not yet over.", labels=("status",))
+    older = GaugeMetricFamily(
+        "withdrawals_open_older", "Those of them that last changed longer ago than this.", labels=("status", "than")
+    )
+    since = GaugeMetricFamily(
+        "withdrawals_waiting_since_timestamp_seconds", "When the oldest of them last changed.", labels=("status",)
+    )
+    for status in sorted(OPEN):
+        there = waiting.get(status)
+        counts.add_metric((status,), there.count if there else 0)
+        for age in AGES:
+            older.add_metric((status, age.label), there.older[age.label] if there else 0)
+        if there:
+            since.add_metric((status,), there.since.timestamp())
+    yield from (counts, older, since)
+    frozen = sum(there.fen for status, there in waiting.items() if status in FROZEN)
+    yield GaugeMetricFamily("withdrawals_frozen_fen", "Customers' money that is frozen, in fen.", frozen)
+    missing = sum(there.approvals_missing for there in waiting.values())
+    yield GaugeMetricFamily("withdrawals_approvals_missing", "Approvals that finance has yet to give.", missing)
 
 
 def _found(oversight: Oversight) -> Iterator[GaugeMetricFamily]:

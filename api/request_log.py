@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -34,6 +33,8 @@ class RequestLog:
             return
         request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         started = self._clock()
         status = 0
 
@@ -56,29 +57,18 @@ class RequestLog:
 
     def _tell(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", NO_ROUTE)
+        # Only what was read as a UUID, never what was sent.
+        about = scope["state"].get("withdrawal_id")
         self._metrics.count(_known(scope["method"]), route, status, seconds)
         log.info(
             "request",
             request_id=request_id,
+            **({} if about is None else {"withdrawal_id": str(about)}),
             method=_known(scope["method"]),
             route=route,
             status=status,
             milliseconds=round(seconds * 1000, 1),
         )
-
-
-def log_json_lines() -> None:
-    """Sets this process's log up: one JSON object a line on standard output."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=False,
-    )
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

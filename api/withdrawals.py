@@ -43,7 +43,7 @@ from domain.errors import (
     WithdrawalInProgress,
     WrongCode,
 )
-from domain.withdrawal import Status
+from domain.withdrawal import Standing, Status
 from ledger.applications import Application, FirstAnswer
 from ledger.reads import Place, RecordFilter, WithdrawalRecord
 
@@ -53,11 +53,13 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _id_in_path(
+    request: Request,
     withdrawal_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
-    """What is no UUID is no withdrawal either."""
+    """What is no UUID is no withdrawal either. The request's line in the log names it."""
     if _UUID.fullmatch(withdrawal_id) is None:
         raise NotFound
+    request.state.withdrawal_id = UUID(withdrawal_id)
     return UUID(withdrawal_id)
 
 
@@ -106,7 +108,8 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
         if taken.status == 202:
             await _drive_again(parts, UUID(taken.body["id"]))
         return _answer(taken, request, replayed=True)
-    opened = taken.status.is_final or await _open(parts, taken.withdrawal_id)
+    request.state.withdrawal_id = taken.withdrawal_id
+    opened = taken.status.is_final or await _open(parts, taken.withdrawal_id, taken)
     record = await run_in_threadpool(parts.reads.withdrawal, taken.withdrawal_id)
     answer = _first_answer(record, caller, opened=opened)
     await run_in_threadpool(parts.applications.remember, application.account_id, key, answer)
@@ -229,10 +232,10 @@ async def _own(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalR
     return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id, of=caller.account_id)
 
 
-async def _open(parts: Parts, withdrawal_id: UUID) -> bool:
+async def _open(parts: Parts, withdrawal_id: UUID, applied: Standing | None = None) -> bool:
     """True once the run has answered; what it refused is in the row."""
     try:
-        await parts.engine.open(withdrawal_id)
+        await parts.engine.open(withdrawal_id, applied)
     except TemporarilyUnavailable:
         return False
     except Refusal:

@@ -115,7 +115,8 @@ class Door(StrEnum):
 class Standing:
     """Where a withdrawal stands by the rows: what the workflow may know, and all of it without personal data.
 
-    ``version`` grows with each change of the row, so that of two standings the later one can be told.
+    ``version`` grows with each change of the row, so that of two standings the later one can be told; ``changed_at``
+    is when the row last changed.
     """
 
     withdrawal_id: UUID
@@ -130,6 +131,7 @@ class Standing:
     approvals_given: int = 0
     window: ArrivalWindow | None = None
     failure_code: str | None = None
+    changed_at: datetime | None = None
 
 
 WORKFLOW_TYPE = "WithdrawalWorkflow"

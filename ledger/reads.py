@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from domain.eligibility import EligibilityRules
 from domain.errors import NotFound, Reason
 from domain.shanghai import month_after, month_of
-from domain.withdrawal import FROZEN, Decision, Door, Status
+from domain.withdrawal import OPEN, Decision, Door, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import Keys
@@ -54,6 +54,34 @@ class Oversight:
     looked_at: datetime | None
     broken_invariants: int | None
     open_differences: int
+
+
+@dataclass(frozen=True)
+class Age:
+    """How long a withdrawal can have stood where it stands."""
+
+    label: str
+    than: timedelta
+
+
+AGES = (
+    Age("1h", timedelta(hours=1)),
+    Age("1d", timedelta(days=1)),
+    Age("7d", timedelta(days=7)),
+    Age("35d", timedelta(days=35)),
+)
+"""Longer than a code lives, than finance should take, than banks usually take, than a window with holidays lasts."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The open withdrawals of one status; ``older`` counts those that last changed longer ago than each of ``AGES``."""
+
+    count: int
+    fen: int
+    since: datetime
+    older: Mapping[str, int]
+    approvals_missing: int
 
 
 @dataclass(frozen=True)
@@ -141,6 +169,28 @@ _EVENTS = (
     .where(withdrawal_events.c.withdrawal_id == bindparam("withdrawal_id"))
     .order_by(withdrawal_events.c.id)
 )
+_APPROVED = (
+    select(func.count())
+    .where(decisions.c.withdrawal_id == withdrawals.c.id, decisions.c.decision == str(Decision.APPROVE))
+    .scalar_subquery()
+)
+_WAITING = (
+    select(
+        withdrawals.c.status,
+        func.count().label("count"),
+        func.sum(withdrawals.c.amount_fen).label("fen"),
+        func.min(withdrawals.c.updated_at).label("since"),
+        *(func.count().filter(withdrawals.c.updated_at < bindparam(age.label)).label(age.label) for age in AGES),
+        func.coalesce(
+            func.sum(withdrawals.c.approvals_needed - _APPROVED).filter(
+                withdrawals.c.status == str(Status.AWAITING_APPROVAL)
+            ),
+            0,
+        ).label("approvals_missing"),
+    )
+    .where(withdrawals.c.status.in_(sorted(OPEN)))
+    .group_by(withdrawals.c.status)
+)
 _BALANCE = select(balances).where(balances.c.account_id == bindparam("account_id"))
 
 
@@ -209,15 +259,20 @@ class Reads:
             for row in rows
         ]
 
-    def totals(self) -> dict[str, tuple[int, int]]:
-        """Per open status: how many applications, and their amounts in fen together."""
-        query = (
-            select(withdrawals.c.status, func.count(), func.sum(withdrawals.c.amount_fen))
-            .where(withdrawals.c.status.in_(sorted({Status.AWAITING_VERIFICATION, *FROZEN})))
-            .group_by(withdrawals.c.status)
-        )
+    def waiting(self, *, now: datetime) -> dict[str, Waiting]:
+        """Per open status: how many applications, how much money, and how long they have been standing there."""
         with self.database.transaction() as connection:
-            return {status: (count, int(fen)) for status, count, fen in connection.execute(query)}
+            rows = connection.execute(_WAITING, {age.label: now - age.than for age in AGES}).mappings().all()
+        return {
+            row["status"]: Waiting(
+                count=row["count"],
+                fen=int(row["fen"]),
+                since=row["since"],
+                older={age.label: row[age.label] for age in AGES},
+                approvals_missing=int(row["approvals_missing"]),
+            )
+            for row in rows
+        }
 
     def oversight(self) -> Oversight:
         """Whether the invariants held when they were last looked at, and how many differences are open."""

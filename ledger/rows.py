@@ -126,6 +126,7 @@ def standing_of(row: RowMapping) -> Standing:
         approvals_given=row["approvals_given"],
         window=window,
         failure_code=row["failure"][0]["code"] if row["failure"] else None,
+        changed_at=row["updated_at"],
     )
 
 

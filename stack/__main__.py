@@ -58,6 +58,7 @@ def _where_everything_is(stack: LocalStack) -> str:
         ("Temporal UI", stack.temporal_ui_url),
         ("Temporal", stack.temporal.address),
         ("codec server", stack.codec_url),
+        ("metrics", f"{stack.api_url}/metrics, {stack.worker_metrics_url}"),
         ("sandbox", f"{stack.sandbox_url}/docs"),
         ("PostgreSQL", f"{HOST}:{stack.ports.postgres}/{DATABASE}, {stack.state.postgres}/passwords.json"),
         ("logs", str(stack.state.logs)),

@@ -57,6 +57,10 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.sandbox}"
 
     @property
+    def worker_metrics_url(self) -> str:
+        return f"http://{HOST}:{self.ports.worker_metrics}/metrics"
+
+    @property
     def console_url(self) -> str:
         return f"http://{HOST}:{self.ports.console}"
 
@@ -92,7 +96,7 @@ class LocalStack:
         self.console.wait_until(lambda: answers(f"{self.console_url}/healthz"), seconds=_START_SECONDS)
 
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
-        """One more worker beside the stack's own, until the block is left."""
+        """One more worker beside the stack's own, until the block is left; its metrics are nowhere."""
         environment = {key: value for key, value in self.environment.items() if key != _METRICS}
         return _running("another worker", ["worker.py"], self.state.log("another-worker"), environment)
 

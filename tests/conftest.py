@@ -13,6 +13,7 @@ from payloads.keys import PayloadKeys, rotate
 from stack.postgres import Postgres
 from stack.temporal import Temporal
 from tests.databases import Database, copied_database, migrate
+from workflows.registration import register
 
 
 @pytest.fixture(scope="session")
@@ -63,4 +64,6 @@ def payload_key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def temporal_client(temporal_address: str, payload_key_file: Path) -> Client:
     """A client as the worker and the API have it: payloads are encrypted."""
     converter = data_converter(PayloadKeys(payload_key_file), "default")
-    return await Client.connect(temporal_address, data_converter=converter)
+    client = await Client.connect(temporal_address, data_converter=converter)
+    await register(client)
+    return client

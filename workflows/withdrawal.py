@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.withdrawal import WORKFLOW_TYPE, BankAnswer, Standing, Status, read_decision
     from payloads.refused import genuine
     from workflows import options
-    from workflows.details import describe
+    from workflows.desk import Desk
     from workflows.notices import tell_if_returned
     from workflows.prompts import Prompts, until
 
@@ -52,7 +52,7 @@ class WithdrawalWorkflow:
         self._bank_asked = False
         self._asking = False
         self._reminders = 0
-        self._note = ""
+        self._desk = Desk()
         self._prompts = Prompts()
 
     @workflow.run
@@ -197,7 +197,7 @@ class WithdrawalWorkflow:
         except (FailureError, ValueError) as refused:
             # A signal has nobody to answer to, and must not end the run.
             workflow.logger.warning("a decision by signal was refused: %s", type(refused).__name__)
-            self._show(f"A decision by signal was refused: {refused}")
+            self._desk.note(f"A decision by signal was refused: {refused}")
 
     @workflow.update
     async def resolve(self, instruction_id: UUID) -> Standing:
@@ -320,7 +320,9 @@ class WithdrawalWorkflow:
 
     async def _remind(self) -> None:
         self._reminders += 1
+        waiting = self._here.status
         await self._step(LedgerActivities.remind_finance, "Remind finance")
+        self._desk.call(waiting)
 
     async def _send_first_code(self) -> None:
         with suppress(FailureError):  # The customer can ask for another one, or let it expire.
@@ -351,12 +353,13 @@ class WithdrawalWorkflow:
             await self._step(LedgerActivities.cancel_for_operator, "Cancel for the operator", key)
         except FailureError:
             await self._step(LedgerActivities.read_standing, "Where does it stand?")
-            self._show("Cancellation refused: the bank was asked, so only its answer ends this.")
+            self._desk.note("Cancellation refused: the bank was asked, so only its answer ends this.")
 
     async def _show_to_a_person(self, error: FailureError) -> None:
         """Something that must not be: nothing moves, the details say what, and the story looks again later."""
         workflow.logger.error("needs a person: %s", error.message)
-        self._show(f"Needs a person: {error.message}")
+        self._desk.note(f"Needs a person: {error.message}")
+        self._desk.call(self._here.status)
         if not self._here.status.is_final:
             await self._woken_before(workflow.now() + options.NEEDS_A_PERSON, "Needs a person: look again")
 
@@ -378,11 +381,7 @@ class WithdrawalWorkflow:
         """Keeps the latest standing: two steps under way at once may answer in either order."""
         if self._standing is None or standing.version >= self._standing.version:
             self._standing = standing
-            self._show()
-
-    def _show(self, note: str = "") -> None:
-        self._note = note or self._note
-        workflow.set_current_details(describe(self._standing, self._note))
+            self._desk.show(standing)
 
     @property
     def _paid_but_prompted(self) -> bool:

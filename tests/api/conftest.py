@@ -15,7 +15,6 @@ from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.parts import Parts
 from api.rate_limits import CallLimits, Rate
-from api.request_log import log_json_lines
 from domain.approval import ApprovalPolicy
 from domain.eligibility import EligibilityRules
 from ledger.accounts import Accounts
@@ -28,6 +27,7 @@ from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
+from telemetry.logs import log_json_lines
 from tests import databases
 from tests.api.clock import ManualClock
 from tests.api.console import Console

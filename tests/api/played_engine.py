@@ -35,7 +35,7 @@ class PlayedEngine:
     before_open: Callable[[], Awaitable[None]] | None = None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def open(self, withdrawal_id: UUID) -> Standing:
+    async def open(self, withdrawal_id: UUID, applied: Standing | None = None) -> Standing:
         self._hear("open", withdrawal_id)
         if self.before_open is not None:
             await self.before_open()

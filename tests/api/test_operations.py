@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
+import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -82,11 +83,18 @@ async def test_open_withdrawals_and_frozen_money_are_read_from_the_rows(console:
     assert await metric(console.http, "withdrawals_open", status="awaiting_approval") == 1
     assert await metric(console.http, "withdrawals_open", status="processing") == 0
     assert await metric(console.http, "withdrawals_frozen_fen") == 60_000_00
+    assert await metric(console.http, "withdrawals_approvals_missing") == 1
+    assert await metric(console.http, "withdrawals_open_older", status="awaiting_approval", than="1d") == 0
+    console.engine.clock.move_on(timedelta(days=2))
+    assert await metric(console.http, "withdrawals_open_older", status="awaiting_approval", than="1d") == 1
+    assert await metric(console.http, "withdrawals_open_older", status="awaiting_approval", than="7d") == 0
+    since = await metric(console.http, "withdrawals_waiting_since_timestamp_seconds", status="awaiting_approval")
+    assert since == pytest.approx((console.engine.clock() - timedelta(days=2)).timestamp(), abs=60)
     assert await metric(console.http, "withdrawals_database_up") == 1
 
 
 async def test_the_log_has_a_line_a_request_and_no_personal_data(console: Console) -> None:
-    """Template, status and request id; no path, no account, no name, no number."""
+    """Template, status, request id and withdrawal; no path, no account, no name, no number."""
     with structlog.testing.capture_logs() as lines:
         answer = await console.apply()
         await console.read(answer.json())
@@ -95,7 +103,8 @@ async def test_the_log_has_a_line_a_request_and_no_personal_data(console: Consol
         ("request", "/v1/withdrawals/{withdrawal_id}", 200),
     ]
     assert lines[0]["request_id"] == answer.headers["x-request-id"]
-    for secret in ("acct_1001", "张三", "6230580000000000013", "customer-1", str(UUID(answer.json()["id"]))):
+    assert [line["withdrawal_id"] for line in lines] == [answer.json()["id"]] * 2
+    for secret in ("acct_1001", "张三", "6230580000000000013", "customer-1"):
         assert secret not in str(lines)
 
 

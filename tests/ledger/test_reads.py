@@ -207,15 +207,25 @@ def test_pages_are_steady_while_others_apply(ledger: Ledger, stories: Stories) -
         applying.result()
 
 
-def test_totals_are_by_open_status(ledger: Ledger, stories: Stories) -> None:
-    """How many are under way and how much money: what is over does not count."""
-    assert ledger.reads.totals() == {}
+def test_what_waits_is_told_by_open_status(ledger: Ledger, stories: Stories) -> None:
+    """How many, how much money and for how long: what is over does not count."""
+    at = stories.now
+    assert ledger.reads.waiting(now=at) == {}
     for status in Status:
         stories.bring_to(status)
     stories.bring_to(Status.PROCESSING, amount=700_00)
-    assert ledger.reads.totals() == {
+    waiting = ledger.reads.waiting(now=at)
+    assert {status: (there.count, there.fen) for status, there in waiting.items()} == {
         "awaiting_verification": (1, SMALL),
         "awaiting_approval": (1, LARGE),
         "processing": (2, SMALL + 700_00),
         "under_review": (1, SMALL),
     }
+    assert {status: there.approvals_missing for status, there in waiting.items() if there.approvals_missing} == {
+        "awaiting_approval": 1
+    }
+    since = waiting["processing"].since
+    assert ledger.reads.waiting(now=since)["processing"].older == {"1h": 0, "1d": 0, "7d": 0, "35d": 0}
+    a_week_after = ledger.reads.waiting(now=since + timedelta(days=7, seconds=1))["processing"]
+    assert (a_week_after.older["7d"], a_week_after.older["35d"]) == (1, 0)
+    assert ledger.reads.waiting(now=since + timedelta(days=60))["processing"].older["35d"] == 2

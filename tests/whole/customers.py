@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -26,6 +26,10 @@ class Customer:
     phone: str
     card_number: str
     name: str = NAME
+
+    def through(self, api: httpx.Client) -> Customer:
+        """The same customer with another client of the API."""
+        return replace(self, api=api)
 
     def apply(self, amount: str = "500.00", *, key: str | None = None) -> httpx.Response:
         """One application, under a key of its own unless one is given."""

@@ -12,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from stack.temporal import binary, dynamic_config_arguments
 from tests.databases import Database
 from tests.workflows.house import House, open_house
+from workflows.registration import register
 
 SKIPPING = (
     "frontend.WorkflowTimeSkippingEnabled=true",
@@ -40,6 +41,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         data_converter=pydantic_data_converter,
     )
     async with environment:
+        await register(environment.client)
         yield environment
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.worker import Interceptor, Worker
 
 from activities.audit import AuditActivities
@@ -22,6 +22,7 @@ from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
+from bank.client import Bank
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType
 from domain.eligibility import EligibilityRules
@@ -43,7 +44,8 @@ from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from tests.workflows.outside import FakeBank, FakeSmsGateway
-from worker import build_worker
+from worker import WORKFLOWS, build_worker
+from workflows.search_attributes import columns
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
 NAME, PHONE = "张三", "13800001234"
@@ -92,20 +94,33 @@ class House:
 
     def worker(self, *interceptors: Interceptor, **changes: Any) -> Worker:
         """A worker on this house's own task queue; run it with ``async with``."""
+        return self.worker_with(self.bank, *interceptors, **changes)
+
+    def worker_with(
+        self,
+        bank: Bank,
+        *interceptors: Interceptor,
+        build_id: str | None = None,
+        workflows: Sequence[type] = WORKFLOWS,
+        **changes: Any,
+    ) -> Worker:
+        """The same with another bank, or as a release of the worker deployment."""
         open_doors = {"decide_by_signal": True} | changes
         return build_worker(
             self.client,
             self.task_queue,
             ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
-            bank=BankActivities(self.bank, self.transfers),
+            bank=BankActivities(bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
-                self.client, self.task_queue, self.bank, Sweeps(self.database), self.statements, self.database
+                self.client, self.task_queue, bank, Sweeps(self.database), self.statements, self.database
             ),
             audit=AuditActivities(AuditChain(self.database), self.anchor),
             retention=RetentionActivities(Retention(self.database, timedelta(days=180))),
             threads=ThreadPoolExecutor(4),
             interceptors=interceptors,
+            build_id=build_id,
+            workflows=workflows,
         )
 
     def apply(self, amount: int = 500_00, *, at: datetime | None = None) -> UUID:
@@ -115,7 +130,9 @@ class House:
         assert isinstance(standing, Standing)
         return standing.withdrawal_id
 
-    async def update(self, update: Any, withdrawal_id: UUID, *words: Any) -> Standing:
+    async def update(
+        self, update: Any, withdrawal_id: UUID, *words: Any, shown: TypedSearchAttributes | None = None
+    ) -> Standing:
         """What the API does for every call: the update, with a start if no run is there."""
         start = WithStartWorkflowOperation(
             WithdrawalWorkflow.run,
@@ -123,6 +140,7 @@ class House:
             id=workflow_id(withdrawal_id),
             task_queue=self.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=shown,
         )
         standing: Standing = await self.client.execute_update_with_start_workflow(
             update, args=list(words), start_workflow_operation=start
@@ -149,7 +167,8 @@ class House:
     async def open(self, amount: int = 500_00) -> UUID:
         """An application whose code was sent."""
         withdrawal_id = self.apply(amount)
-        await self.update(WithdrawalWorkflow.open, withdrawal_id)
+        shown = columns(self.moves.standing(withdrawal_id), now())
+        await self.update(WithdrawalWorkflow.open, withdrawal_id, shown=shown)
         return withdrawal_id
 
     async def verified(self, amount: int = 500_00) -> UUID:
