@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.approval import ApprovalPolicy
@@ -47,13 +47,23 @@ class Settings(BaseSettings):
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
     """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
     database_pool_size: int = 16
+    events_url: str | None = None
+    """Where the console's backend hears of every change of status. Without it nothing is told."""
+    events_secrets: Annotated[list[str], NoDecode] = Field(default_factory=list, repr=False)
+    """Comma separated Standard Webhooks secrets; each signs, so that the receiver changes from one to the next."""
     failpoints: Path | None = None
     """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
-    @field_validator("bank_webhook_secrets", "test_cards", mode="before")
+    @field_validator("bank_webhook_secrets", "events_secrets", "test_cards", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _events_are_signed(self) -> Self:
+        if self.events_url is not None and not self.events_secrets:
+            raise ValueError("WITHDRAWALS_EVENTS_URL needs WITHDRAWALS_EVENTS_SECRETS: nothing goes out unsigned")
+        return self
 
     def key_ring(self) -> KeyRing:
         """The keys of ``key_file``: ``{"field_keys": {id: base64}, "current_field_key": id, "code_key": base64}``."""

@@ -38,12 +38,14 @@ from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.moves import Moves
 from ledger.notices import Notices
+from ledger.outbox import Outbox
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from settings import Settings
 from sms.client import HttpSmsGateway
+from webhooks.delivery import tell_of_changes
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
@@ -197,10 +199,14 @@ async def run(settings: Settings) -> None:
             kept = schedules(settings.task_queue, sweep_every=sweep_every)
             async with worker:
                 keeping = asyncio.create_task(keep_schedules(client, kept, every=sweep_every))
+                telling = asyncio.create_task(
+                    tell_of_changes(Outbox(database), settings.events_url, settings.events_secrets)
+                )
                 log.info("worker.started", task_queue=settings.task_queue)
                 await stop.wait()
                 log.info("worker.stopping")
                 keeping.cancel()
+                telling.cancel()
     database.close()
 
 

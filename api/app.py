@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
-from api import accounts, bank_notifications, billing, finance, operations, reconciliation, withdrawals
+from api import accounts, bank_notifications, billing, dead_letters, finance, operations, reconciliation, withdrawals
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.body import BodyLimit
@@ -34,6 +34,7 @@ from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.outbox import Outbox
 from ledger.reads import Oversight, Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -50,6 +51,7 @@ ROUTERS = (
     billing.routes,
     bank_notifications.routes,
     reconciliation.routes,
+    dead_letters.routes,
     operations.routes,
 )
 
@@ -130,6 +132,7 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
         verifications=Verifications(database, keys),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
+        outbox=Outbox(database),
         engine=engine,
         authenticator=Authenticator(
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock

@@ -15,6 +15,7 @@ from api.engine import Engine
 from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
+from ledger.outbox import Outbox
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -32,6 +33,7 @@ class Parts:
     verifications: Verifications
     reads: Reads
     statements: Statements
+    outbox: Outbox
     engine: Engine
     authenticator: Authenticator
     bank_signature: BankSignature

@@ -18,6 +18,7 @@ from domain.withdrawal import FROZEN, Decision, Door, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import KeyRing
+from ledger.outbox import backlog
 from ledger.rows import applicant_of, open_withdrawal
 from ledger.tables import (
     balances,
@@ -51,6 +52,8 @@ class Oversight:
     looked_at: datetime | None
     broken_invariants: int | None
     open_differences: int
+    messages_waiting: int
+    dead_letters: int
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,9 @@ class Reads:
         with self.database.transaction() as connection:
             row = connection.execute(newest).first()
             count = connection.execute(select(open_differences)).scalar_one()
-        return Oversight(row and row.looked_at, None if row is None else len(row.broken_invariants), count)
+            waiting, dead = backlog(connection)
+        broken = None if row is None else len(row.broken_invariants)
+        return Oversight(row and row.looked_at, broken, count, waiting, dead)
 
     def _record(self, row: RowMapping) -> WithdrawalRecord:
         window = None

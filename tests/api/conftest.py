@@ -22,6 +22,7 @@ from ledger.applications import Applications
 from ledger.database import Database
 from ledger.encryption import KeyRing
 from ledger.moves import Moves
+from ledger.outbox import Outbox
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.transfers import Transfers
@@ -93,6 +94,7 @@ def parts(
         verifications=Verifications(ledger_database, keys),
         reads=Reads(ledger_database, keys, rules),
         statements=Statements(ledger_database),
+        outbox=Outbox(ledger_database),
         engine=engine,
         authenticator=Authenticator(issuer, ISSUER, AUDIENCE, clock),
         bank_signature=BankSignature(WEBHOOK_SECRETS),

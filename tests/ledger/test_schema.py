@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from ledger.tables import APPEND_ONLY, metadata
+from ledger.tables import APPEND_ONLY, metadata, outbox
 from stack.postgres import APP_ROLE, OWNER_ROLE
 from tests import databases
 from tests.ledger.stories import Ledger
@@ -39,7 +39,7 @@ def test_the_checks_say_what_the_tables_say(database: databases.Database) -> Non
 
 
 def test_the_application_owns_nothing(ledger: Ledger) -> None:
-    """Its role reads and inserts everywhere, updates what is not append-only, and deletes nowhere."""
+    """Its role reads and inserts everywhere, updates what is not append-only, and deletes only what was told."""
     query = text("""
         SELECT tablename, tableowner, privilege, has_table_privilege(current_user, tablename, privilege) AS has
         FROM pg_tables,
@@ -52,5 +52,6 @@ def test_the_application_owns_nothing(ledger: Ledger) -> None:
     assert {row.tablename for row in rows} == set(metadata.tables)
     for row in rows:
         granted = {"SELECT", "INSERT"} | (set() if row.tablename in append_only else {"UPDATE"})
+        granted |= {"DELETE"} if row.tablename == outbox.name else set()
         assert row.tableowner == OWNER_ROLE
         assert row.has == (row.privilege in granted), row
