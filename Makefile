@@ -10,7 +10,7 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar operations secrets capacity restore-rehearsal test check lint types imports migrations-check openapi-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -19,6 +19,10 @@ help:
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
+	@echo "make operations ARGS=stuck  the operators' command line on the stack that is up (ARGS=--help: all it can)"
+	@echo "make secrets   makes the secrets of docker-compose.yml, where they are missing"
+	@echo "make capacity  measures what a withdrawal takes, on the stack that is up"
+	@echo "make restore-rehearsal  restores a back-up of a running stack, and lets everything finish"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
@@ -42,6 +46,18 @@ up: $(VENV)
 
 calendar: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.calendar
+
+secrets: $(VENV)
+	@$(RUN) stack.secrets .state/secrets
+
+capacity: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m bench.capacity $(ARGS)
+
+restore-rehearsal: $(VENV)
+	@$(RUN) pytest tests/whole/test_restore.py $(ARGS)
+
+operations: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m operations $(ARGS)
 
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)

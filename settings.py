@@ -7,22 +7,59 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import (
+    PydanticBaseSettingsSource as Source,
+)
 
 from domain.approval import ApprovalPolicy
 from domain.eligibility import EligibilityRules
 from domain.money import parse_yuan
 from ledger.encryption import KeyRing
 
+SECRETS = "WITHDRAWALS_SECRETS_DIR"
 
-class Settings(BaseSettings):
+
+class _FromEnvironmentOrFiles(BaseSettings):
+    """A variable, or else a file of its name in lower case where secrets are mounted."""
+
+    # An empty variable is one that is not set: Compose and Kubernetes can't leave one out.
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, *_: Source, **__: Source
+    ) -> tuple[Source, ...]:
+        """Files come last; a folder that is not there has none."""
+        folder = Path(os.environ.get(SECRETS, "/run/secrets"))
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if folder.is_dir() else ()
+        return (init_settings, env_settings, *files)
+
+
+class MigrationSettings(_FromEnvironmentOrFiles):
+    """What the migrations are told, and nobody else: how to reach the role that owns the schema."""
+
+    migration_database_url: SecretStr
+
+
+class CalendarSettings(_FromEnvironmentOrFiles):
+    """What loads the calendar is told: how to reach the ledger as the application does."""
+
+    database_url: SecretStr
+
+
+class Settings(_FromEnvironmentOrFiles):
     """Every setting with its default; a missing or malformed one stops the process with its name."""
-
-    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
 
     database_url: SecretStr
     key_file: Path

@@ -215,14 +215,7 @@ class Reads:
 
     def oversight(self) -> Oversight:
         """Whether the invariants held when they were last looked at, and how many differences are open."""
-        open_differences = select(func.count()).where(differences.c.closed_at.is_(None)).scalar_subquery()
-        newest = select(oversight.c.looked_at, oversight.c.broken_invariants)
-        with self.database.transaction() as connection:
-            row = connection.execute(newest).first()
-            count = connection.execute(select(open_differences)).scalar_one()
-            waiting, dead = backlog(connection)
-        broken = None if row is None else len(row.broken_invariants)
-        return Oversight(row and row.looked_at, broken, count, waiting, dead)
+        return read_oversight(self.database)
 
     def _record(self, row: RowMapping) -> WithdrawalRecord:
         window = None
@@ -247,6 +240,18 @@ class Reads:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
+
+
+def read_oversight(database: Database) -> Oversight:
+    """What the sweep and the daily matching last found; for whoever has no keys, too."""
+    open_differences = select(func.count()).where(differences.c.closed_at.is_(None)).scalar_subquery()
+    newest = select(oversight.c.looked_at, oversight.c.broken_invariants)
+    with database.transaction() as connection:
+        row = connection.execute(newest).first()
+        count = connection.execute(select(open_differences)).scalar_one()
+        waiting, dead = backlog(connection)
+    broken = None if row is None else len(row.broken_invariants)
+    return Oversight(row and row.looked_at, broken, count, waiting, dead)
 
 
 def _filtered(wanted: RecordFilter) -> Select[Any]:

@@ -39,10 +39,13 @@ class Listener:
         """The events it took of one withdrawal, in the order they came."""
         return [one.body["data"]["event"]["kind"] for one in self.taken(withdrawal_id)]
 
+    def of(self, withdrawal_id: object) -> list[Taken]:
+        """Everything that came of one withdrawal, whatever it said to it."""
+        return [one for one in self.heard if one.body["data"]["withdrawal"]["id"] == str(withdrawal_id)]
+
     def taken(self, withdrawal_id: object) -> list[Taken]:
         """What it said yes to."""
-        mine = [one for one in self.heard if one.body["data"]["withdrawal"]["id"] == str(withdrawal_id)]
-        return [one for one in mine if one.answer < 300]
+        return [one for one in self.of(withdrawal_id) if 200 <= one.answer < 300]
 
     def hear(self, body: bytes, headers: dict[str, str]) -> int:
         """401 for what none of its secrets has signed."""
