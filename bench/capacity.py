@@ -172,3 +172,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # Temporal's client has threads that may still be at work when the interpreter goes.

@@ -162,4 +162,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: Temporal's client has threads of its own, and one that is still at work when the interpreter goes
+    # aborts the process with another exit code than ours.
+    os._exit(code)
