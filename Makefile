@@ -10,12 +10,14 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar operations secrets capacity restore-rehearsal test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar chaos planted operations secrets capacity restore-rehearsal test check lint types imports migrations-check openapi-check format lock clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
 	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
 	@echo "make test      all tests (ARGS='-k name' for some)"
+	@echo "make chaos     the fault programme (SHORT=1; or SEED= MINUTES= WITHDRAWALS= KILLS= REPORT=file KEEP=folder)"
+	@echo "make planted   bugs planted one at a time, each of which has to be caught"
 	@echo "make check     style, types, imports, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
@@ -61,6 +63,14 @@ operations: $(VENV)
 
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)
+
+chaos: $(VENV)
+	@$(RUN) chaos $(if $(SHORT),--short) $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") \
+		$(if $(WITHDRAWALS),--withdrawals "$(WITHDRAWALS)") $(if $(KILLS),--kills "$(KILLS)") \
+		$(if $(REPORT),--report "$(REPORT)") $(if $(KEEP),--keep "$(KEEP)")
+
+planted: $(VENV)
+	@$(RUN) chaos.planted $(ARGS)
 
 check: lint types imports migrations-check openapi-check
 

@@ -1,7 +1,7 @@
 """Named places between two durable writes, at which the fault programme ends a process.
 
-What TiKV's fail-rs and etcd's gofail do in the code itself is done here around the parts: the bank, the SMS gateway, the
-engine and the ledger are put behind a guard that stops before a call and after it. An armed point is a file in a
+What TiKV's fail-rs and etcd's gofail do in the code itself is done here around the parts: the bank, the SMS gateway,
+the engine and the ledger are put behind a guard that stops before a call and after it. An armed point is a file in a
 folder; the first process that reaches it takes the file away and dies by SIGKILL, as it would in a power failure.
 Without the setting nothing is put around anything.
 """
@@ -43,7 +43,7 @@ STEPS: Final = (
     *("check_eligibility", "freeze", "expire", "cancel", "cancel_for_operator", "decide", "decide_by_hand"),
     *("record_answer", "put_under_review", "resolve"),
     *("ask_bank", "query_bank", "send_code", "tell_of_return"),
-    *("pull_changes", "restart_lost_runs", "check_invariants", "match_statements"),
+    *("pull_changes", "look_after_runs", "check_invariants", "match_statements"),
 )
 """Activities that have done their work, and of which Temporal has not heard yet."""
 

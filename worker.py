@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 
 import httpx
@@ -28,6 +30,7 @@ from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bank import BankActivities
+from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
@@ -101,13 +104,13 @@ def build_worker(
             sms.send_code,
             sms.tell_of_return,
             reconciliation.pull_changes,
-            reconciliation.restart_lost_runs,
+            reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
-        interceptors=[RefusalInterceptor(), *interceptors],
+        interceptors=[RefusalInterceptor(), HeartbeatInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -156,6 +159,25 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
+async def connected(stop: asyncio.Event) -> Client | None:
+    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker."""
+    log = structlog.get_logger()
+    for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
+        try:
+            config = ClientConfig.load_client_connect_config()
+            return await Client.connect(**config, data_converter=pydantic_data_converter)
+        except RuntimeError as away:
+            # What a failed first connection raises has no type of its own.
+            if not str(away).startswith("Failed client connect"):
+                raise
+            log.warning("worker.temporal_away", again_in_s=pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+        if stop.is_set():
+            break
+    return None
+
+
 async def run(settings: Settings) -> None:
     """Connects, works until told to stop, and leaves in order."""
     log = structlog.get_logger()
@@ -167,7 +189,9 @@ async def run(settings: Settings) -> None:
     moves = Moves(database, keys, rules)
     verifications = Verifications(database, keys)
     transfers = Transfers(database, keys)
-    client = await Client.connect(**ClientConfig.load_client_connect_config(), data_converter=pydantic_data_converter)
+    client = await connected(stop)
+    if client is None:
+        return
     async with (
         httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
         httpx.AsyncClient(base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,

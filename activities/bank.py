@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,9 +12,6 @@ from temporalio import activity
 from bank.client import Bank
 from domain.withdrawal import BankAnswer
 from ledger.transfers import Transfers
-
-BEAT_S = 1.0
-"""Far below the time-out of a heartbeat: one that is late must not make a living worker look dead."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +28,18 @@ class BankActivities:
         A reference that the bank does not know is submitted again unchanged: not found is not failed.
         Under review it is only asked about. None if there is no answer to build on, or nothing to ask.
         """
-        async with _beating():
+        order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
+        if order is not None and order.asked_before:
+            known = await self.bank.query(withdrawal_id)
+            if known is not None:
+                return known
+            # The query may have taken its time: finance's word in between forbids what was allowed before it.
             order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
-            if order is not None and order.asked_before:
-                known = await self.bank.query(withdrawal_id)
-                if known is not None:
-                    return known
-                # The query may have taken its time: finance's word in between forbids what was allowed before it.
-                order = await asyncio.to_thread(self.transfers.prepare, withdrawal_id, now=at)
-            if order is None or not order.may_submit:
-                return None
-            return await self.bank.submit(withdrawal_id, order.amount_fen, order.card)
+        if order is None or not order.may_submit:
+            return None
+        return await self.bank.submit(withdrawal_id, order.amount_fen, order.card)
 
     @activity.defn
     async def query_bank(self, withdrawal_id: UUID) -> BankAnswer | None:
         """What the bank says of a transfer now, without submitting anything; None if it doesn't know it."""
-        async with _beating():
-            return await self.bank.query(withdrawal_id)
-
-
-@asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    """Tells Temporal that this worker lives: so a killed one is taken over in seconds, not after the whole time-out."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(BEAT_S)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
+        return await self.bank.query(withdrawal_id)

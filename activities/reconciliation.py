@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -14,10 +16,19 @@ from uuid import UUID
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 from bank.client import Bank
 from domain.shanghai import day_of
-from domain.withdrawal import RETURN_WORKFLOW_TYPE, WORKFLOW_TYPE, Status, return_workflow_id, workflow_id
+from domain.withdrawal import (
+    OUTCOMES,
+    RETURN_WORKFLOW_TYPE,
+    WORKFLOW_TYPE,
+    Status,
+    return_workflow_id,
+    withdrawal_of,
+    workflow_id,
+)
 from ledger.database import Database
 from ledger.invariants import violations
 from ledger.statements import Statements
@@ -30,6 +41,14 @@ JUST_NOW = timedelta(seconds=15)
 """A withdrawal that changed only just now may be between its row and its run: it is left to the next sweep."""
 
 PAGE = 500
+
+
+@dataclass(frozen=True)
+class RunsLookedAfter:
+    """How many runs were started again, and how many were prompted because something was due."""
+
+    restarted: int
+    prompted: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,8 @@ class ReconciliationActivities:
             changes = await self.bank.changes(cursor)
             known = await asyncio.to_thread(self.sweeps.known, _withdrawal_ids(changes.states))
             for withdrawal_id, (status, state) in known.items():
-                if changes.states[str(withdrawal_id)] != state:  # What we know already needs no look.
+                told = changes.states[str(withdrawal_id)]
+                if told in OUTCOMES and told != state:  # Nothing else lets anything go on.
                     await self._prompt(withdrawal_id, status)
                     prompted += 1
             # Only now: a crash before this line prompts some of them twice, one after it would forget them.
@@ -63,27 +83,22 @@ class ReconciliationActivities:
         return prompted
 
     @activity.defn
-    async def restart_lost_runs(self) -> int:
-        """Starts a run for every unfinished withdrawal that has none; returns how many.
+    async def look_after_runs(self) -> RunsLookedAfter:
+        """Starts a run for every unfinished withdrawal that has none, and prompts those that missed something.
 
-        The run resumes at the step that the rows prove, and asks the bank first if it was ever asked.
+        A run resumes at the step that the rows prove, and asks the bank first if it was ever asked.
         """
+        before = datetime.now(UTC) - JUST_NOW
         query = f'WorkflowType = "{WORKFLOW_TYPE}" AND ExecutionStatus = "Running"'
         running = {run.id async for run in self.client.list_workflows(query)}
-        restarted = 0
-        after: UUID | None = None
-        while True:
-            page = await asyncio.to_thread(
-                self.sweeps.unfinished, unchanged_since=datetime.now(UTC) - JUST_NOW, after=after, limit=PAGE
-            )
-            for withdrawal_id in page:
-                if workflow_id(withdrawal_id) not in running:
-                    await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id)
-                    activity.logger.warning("started a lost run again: %s", withdrawal_id)
-                    restarted += 1
-            if len(page) < PAGE:
-                return restarted
-            after = page[-1]
+        restarted = await self._restart_lost(running, before)
+        missed = await asyncio.to_thread(self.sweeps.overdue, by=before)
+        for withdrawal_id in missed:
+            await self._prompt(withdrawal_id, Status.PROCESSING)
+        over = await asyncio.to_thread(self.sweeps.over, _withdrawals_of(running), by=before)
+        for withdrawal_id in over:
+            await self._wake(withdrawal_id)
+        return RunsLookedAfter(restarted, len(missed) + len(over))
 
     @activity.defn
     async def check_invariants(self) -> list[str]:
@@ -106,6 +121,28 @@ class ReconciliationActivities:
         if still_open:
             activity.logger.error("the bank's book and ours differ in %d places", still_open)
         return still_open
+
+    async def _restart_lost(self, running: AbstractSet[str], before: datetime) -> int:
+        restarted = 0
+        after: UUID | None = None
+        while True:
+            page = await asyncio.to_thread(self.sweeps.unfinished, unchanged_since=before, after=after, limit=PAGE)
+            for withdrawal_id in page:
+                if workflow_id(withdrawal_id) not in running:
+                    await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id)
+                    activity.logger.warning("started a lost run again: %s", withdrawal_id)
+                    restarted += 1
+            if len(page) < PAGE:
+                return restarted
+            after = page[-1]
+
+    async def _wake(self, withdrawal_id: UUID) -> None:
+        """Lets a run read that its withdrawal is over; one that has just ended needs it no more."""
+        try:
+            await self.client.get_workflow_handle(workflow_id(withdrawal_id)).signal("look")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def _prompt(self, withdrawal_id: UUID, status: Status) -> None:
         if status.is_final:
@@ -133,4 +170,13 @@ def _withdrawal_ids(client_refs: Iterable[str]) -> list[UUID]:
             ids.append(UUID(ref))
         except ValueError:
             activity.logger.error("the bank reports a reference that is not ours")
+    return ids
+
+
+def _withdrawals_of(run_ids: Iterable[str]) -> list[UUID]:
+    """Whose runs these are; a run that somebody started under another name is nobody's."""
+    ids = []
+    for run_id in run_ids:
+        with suppress(ValueError):
+            ids.append(withdrawal_of(run_id))
     return ids

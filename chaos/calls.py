@@ -96,6 +96,14 @@ class Calls:
             )
         return answer
 
+    def forged_notification(self, kind: str, body: str, headers: dict[str, str]) -> Answer:
+        """To the door of the bank's notifications, from somebody who is not the bank."""
+        self.journal.note("forged_notification", forgery=kind, body=body)
+        try:
+            return _read(self._api.post("/v1/bank-notifications", content=body, headers=headers))
+        except httpx.HTTPError:
+            return Answer(Outcome.UNKNOWN)
+
     def bearer(self, scope: str, sub: str, account_id: str = "") -> dict[str, str]:
         """The header with a token for this person; raises GaveUp."""
         who = (scope, sub, account_id)
@@ -131,10 +139,8 @@ class Calls:
 
 
 def _read(response: httpx.Response) -> Answer:
-    if response.status_code >= 500:
-        outcome = Outcome.UNKNOWN
-    else:
-        outcome = Outcome.OK if response.is_success else Outcome.FAIL
+    definite = Outcome.OK if response.is_success else Outcome.FAIL
+    outcome = Outcome.UNKNOWN if response.is_server_error else definite
     try:
         body = response.json() if response.content else {}
     except ValueError:

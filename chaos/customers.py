@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +16,15 @@ from chaos.calls import Answer, Calls, GaveUp
 from chaos.crowd import at_once
 from chaos.finance import PEOPLE, Finance
 from chaos.journal import Json, Outcome
+from chaos.operators import Operators
 from chaos.plans import Plan, drawn
 
 NAME = "云上科技（上海）有限公司"
-AT_ONCE = 16
+AT_ONCE = 32
 
 _CODE_SECONDS = 25.0
 _FOLLOWED_SECONDS = 12.0
+_SILENCE_SECONDS = 20.0
 _FINAL = frozenset({"paid", "returned", "failed", "expired", "cancelled", "rejected"})
 _MONTH_GIVEN_BACK = _FINAL - {"paid"}
 
@@ -50,46 +53,59 @@ class Customer:
 
 
 class Load:
-    """All customers, `AT_ONCE` at a time, beginning one after the other over `seconds`."""
+    """Customers, `AT_ONCE` at a time, until they have made as many applications as wanted, evenly over `seconds`."""
 
-    def __init__(self, calls: Calls, seed: int, customers: int, seconds: float) -> None:
+    def __init__(self, calls: Calls, operators: Operators, *, seed: int, withdrawals: int, seconds: float) -> None:
         self.over = threading.Event()
         self.gave_up: list[str] = []
+        self.made: set[str] = set()
+        """The ids of the withdrawals that the API said were recorded."""
         self._calls = calls
+        self._operators = operators
         self._seed = seed
-        self._customers = [Customer(number) for number in range(1, customers + 1)]
+        self._wanted = withdrawals
         self._seconds = seconds
+        self._numbers = itertools.count(1)
 
     def run(self) -> None:
         """Returns when the last customer is done, or the time for everything is over."""
         begun = time.monotonic()
         try:
             with ThreadPoolExecutor(AT_ONCE) as threads:
-                for begins, customer in enumerate(self._customers):
-                    due = begun + self._seconds * begins / len(self._customers)
-                    threads.submit(self._live, customer, due)
+                for _ in range(AT_ONCE):
+                    threads.submit(self._serve, begun)
         finally:
             self.over.set()
 
-    def _live(self, customer: Customer, due: float) -> None:
-        chance = random.Random(f"{self._seed}:{customer.number}")
-        time.sleep(max(0.0, due - time.monotonic()))
-        try:
-            Visit(self._calls, customer, chance).live()
-        except GaveUp as gave_up:
-            self.gave_up.append(f"{customer.account_id}: {gave_up}")
-        except Exception as broken:  # noqa: BLE001 - a bug of the programme's own must not go unseen
-            self.gave_up.append(f"{customer.account_id}: {broken!r}")
+    def _serve(self, begun: float) -> None:
+        while len(self.made) < self._wanted:
+            # Ahead of the plan by no more than what is at work at once.
+            if len(self.made) > self._wanted * (time.monotonic() - begun) / self._seconds:
+                time.sleep(0.1)
+                continue
+            customer = Customer(next(self._numbers))
+            chance = random.Random(f"{self._seed}:{customer.number}")
+            try:
+                Visit(self._calls, self._operators, customer, chance, self.made).live()
+            except GaveUp as gave_up:
+                self.gave_up.append(f"{customer.account_id}: {gave_up}")
+                return
+            except Exception as broken:  # noqa: BLE001 - a bug of the programme's own must not go unseen
+                self.gave_up.append(f"{customer.account_id}: {broken!r}")
 
 
 class Visit:
     """One customer's time with us: one application, and at times another after it came to nothing."""
 
-    def __init__(self, calls: Calls, customer: Customer, chance: random.Random) -> None:
+    def __init__(
+        self, calls: Calls, operators: Operators, customer: Customer, chance: random.Random, made: set[str]
+    ) -> None:
         self._calls = calls
+        self._operators = operators
         self._customer = customer
         self._chance = chance
-        self._finance = Finance(calls)
+        self._finance = Finance(calls, operators)
+        self._made = made
 
     def live(self) -> None:
         """Raises GaveUp where the time for everything is over."""
@@ -100,24 +116,34 @@ class Visit:
 
     def _withdraw(self, plan: Plan) -> str:
         """The status that was last seen."""
-        card = {"behaviour": plan.behaviour}
-        path = f"/_sandbox/cards/{self._customer.card_number}"
-        self._calls.until_ok(lambda: self._calls.sandbox("card", "PUT", path, card))
+        self._set_card(plan.behaviour)
         self._book("top-ups", plan.top_up_fen)
         withdrawal_id = self._apply(plan)
         if withdrawal_id is None:
             return ""
+        self._made.add(withdrawal_id)
         if plan.charge_fen:  # Cash, not what is frozen; it may leave too little for the freeze.
             self._book("charges", plan.charge_fen)
-        if plan.cancels == "before":
+        if plan.abandons:
+            self._operators.end_code(withdrawal_id)
+        elif plan.cancels == "before":
             self._cancel(withdrawal_id)
         else:
             self._verify(withdrawal_id, plan)
             if plan.cancels == "after":
                 self._cancel(withdrawal_id)
-        if plan.approvals:
-            self._be_decided_on(withdrawal_id, plan)
+            elif plan.cancels == "operator":
+                self._operators.cancel(withdrawal_id)
+            if plan.approvals:
+                self._be_decided_on(withdrawal_id, plan)
+            if plan.behaviour == "silent":
+                self._be_looked_into(withdrawal_id, plan)
         return self._follow(withdrawal_id)
+
+    def _set_card(self, behaviour: str) -> None:
+        """What the bank does with transfers to the card from now on, those it is silent about included."""
+        path = f"/_sandbox/cards/{self._customer.card_number}"
+        self._calls.until_ok(lambda: self._calls.sandbox("card", "PUT", path, {"behaviour": behaviour}))
 
     # Billing.
 
@@ -138,7 +164,7 @@ class Visit:
         self._calls.until_ok(partial(self._billing, what, "POST", f"/{what}", booking))
 
     def _billing(self, kind: str, method: str, path: str, body: Json) -> Answer:
-        facts = {name: body[name] for name in ("reference", "amount") if name in body}
+        facts: Json = {name: body[name] for name in ("reference", "amount") if name in body}
         where = f"/v1/accounts/{self._customer.account_id}{path}"
         bearer = self._calls.bearer("billing", "billing")
         account_id = self._customer.account_id
@@ -214,8 +240,12 @@ class Visit:
         self._calls.until_known(partial(self._of, "cancel", withdrawal_id, "cancel"))
 
     def _follow(self, withdrawal_id: str) -> str:
-        deadline, status = time.monotonic() + self._chance.uniform(0, _FOLLOWED_SECONDS), ""
-        while status not in _FINAL and time.monotonic() < deadline:
+        return self._reaches(withdrawal_id, _FINAL, self._chance.uniform(0, _FOLLOWED_SECONDS))
+
+    def _reaches(self, withdrawal_id: str, statuses: Collection[str], seconds: float) -> str:
+        """The status that was last seen, once it is one of these or the time is over."""
+        deadline, status = time.monotonic() + seconds, ""
+        while status not in statuses and time.monotonic() < deadline:
             status = str(self._mine("read", f"/{withdrawal_id}", method="GET").body.get("status", status))
             self._calls.wait(0.7)
         return status
@@ -226,6 +256,10 @@ class Visit:
         account_id, people = self._customer.account_id, tuple(self._chance.sample(PEOPLE, 3))
         if plan.own_application:
             self._finance.decide(withdrawal_id, account_id, "approve", by=self._customer.user)
+        if plan.by_signal:
+            decision = "reject" if plan.rejected else "approve"
+            self._finance.decide_by_signal(withdrawal_id, decision, people[: plan.approvals])
+            return
         if plan.rejected:
             self._finance.decide_until_known(withdrawal_id, account_id, "reject", by=people[2])
         if plan.two_decide_at_once:
@@ -234,6 +268,25 @@ class Visit:
         for by in people[: plan.approvals]:
             for _ in range(self._chance.choice((1, 1, 2))):
                 self._finance.decide_until_known(withdrawal_id, account_id, "approve", by=by)
+
+    def _be_looked_into(self, withdrawal_id: str, plan: Plan) -> None:
+        """The bank says nothing until the window is over; finance finds out what it did, and says so."""
+        if self._bank_reaches(withdrawal_id, {"processing"}, _SILENCE_SECONDS):
+            self._operators.end_window(withdrawal_id)
+            self._reaches(withdrawal_id, {"under_review"} | _FINAL, _SILENCE_SECONDS)
+        outcome, behaviour = ("paid", "pay") if plan.bank_paid_in_silence else ("failed", "accept_then_fail")
+        self._set_card(behaviour)
+        if self._bank_reaches(withdrawal_id, {"succeeded", "failed"}, _SILENCE_SECONDS):
+            self._finance.resolve(withdrawal_id, self._customer.account_id, outcome, self._chance)
+
+    def _bank_reaches(self, withdrawal_id: str, states: Collection[str], seconds: float) -> bool:
+        """Whether the bank has the transfer in one of these states before the time is over."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._calls.sandbox("transfer", "GET", f"/transfers/{withdrawal_id}").body.get("state") in states:
+                return True
+            self._calls.wait(0.3)
+        return False
 
     # How they call.
 

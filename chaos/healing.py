@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
@@ -40,15 +42,21 @@ class Kills:
 
     def times_to_heal(self, operations: list[Operation]) -> dict[str, list[float]]:
         """For each process the seconds from each kill to the next success that began after it."""
-        succeeded = sorted(
-            ((one.invoked_at, one.ended_at, needed(one)) for one in operations if one.outcome is Outcome.OK),
-            key=lambda times: times[0],
-        )
+        proofs: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
+        for one in operations:
+            if one.outcome is Outcome.OK:
+                for name in needed(one):
+                    proofs[name].append((one.invoked_at, one.ended_at))
         healed: dict[str, list[float]] = {name: [] for name in PROCESSES}
-        for name, killed_at in self.at:
-            after = [end for begun, end, needs in succeeded if begun > killed_at and name in needs]
-            if after:
-                healed[name].append(min(after) - killed_at)
+        for name, times in proofs.items():
+            times.sort()
+            begun = [begin for begin, _ in times]
+            # The earliest end of all that began at or after each place.
+            earliest = list(itertools.accumulate((end for _, end in reversed(times)), min))[::-1]
+            for killed, killed_at in self.at:
+                place = bisect.bisect_right(begun, killed_at)
+                if killed == name and place < len(begun):
+                    healed[name].append(earliest[place] - killed_at)
         return healed
 
 

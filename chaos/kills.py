@@ -1,54 +1,81 @@
-"""SIGKILL at random: each process of the stack in turn, in an order of chance, at times two together."""
+"""SIGKILL: at random to each process of the stack in turn, at times two together, and at the failpoints it arms."""
 
 from __future__ import annotations
 
+import itertools
 import random
+import signal
 import time
 from collections.abc import Callable
 
 from chaos.healing import API, POSTGRES, PROCESSES, SANDBOX, TEMPORAL, WORKER, Kills
 from chaos.journal import Journal
+from chaos.points import Arming
 from stack.local import LocalStack
 from stack.processes import Process, ProcessFailed
 
 _START_AGAIN_TRIES = 3
+_LOOK_EVERY = 0.25
 
 
 class Killer:
     """Works in the thread that started the stack: a process dies with the thread that started it."""
 
-    def __init__(self, stack: LocalStack, journal: Journal, chance: random.Random) -> None:
+    def __init__(self, stack: LocalStack, journal: Journal, arming: Arming, chance: random.Random) -> None:
         self.kills = Kills()
+        self.at_failpoints = Kills()
         self.ended_by_themselves: list[str] = []
         self._stack = stack
         self._journal = journal
+        self._arming = arming
         self._chance = chance
         self._round: list[str] = []
 
     def strike_until(self, over: Callable[[], bool], *, at_least: int, every: float, until: float) -> None:
-        """Kills on average every `every` seconds until `over` says so and there were enough, or `until` has come."""
-        while not (over() and len(self.kills.at) >= at_least) and time.monotonic() < until:
+        """Strikes on average every `every` seconds until `over` says so and enough died, or `until` has come.
+
+        Every other strike arms a failpoint. What died is started again.
+        """
+        for strike in itertools.count():
+            if (over() and self.deaths >= at_least) or time.monotonic() > until:
+                return
             self._pause(every * self._chance.uniform(0.3, 1.7), until)
-            self.look_after()
-            self._kill(2 if self._chance.random() < 0.15 else 1)
+            if strike % 2:
+                self._arming.arm_one()
+            else:
+                self._kill(2 if self._chance.random() < 0.15 else 1)
+
+    @property
+    def deaths(self) -> int:
+        """By SIGKILL, at failpoints and elsewhere."""
+        return len(self.kills.at) + len(self.at_failpoints.at)
 
     def look_after(self) -> None:
-        """Starts what has ended without being killed, and remembers that it did."""
+        """Starts what has ended: at a failpoint, or by itself, which is remembered."""
         for name in PROCESSES:
             code = self._process(name).exit_code
-            if code is not None:
+            if code is None:
+                continue
+            if code == -signal.SIGKILL and name in (API, WORKER) and self._new_hits():
+                self.at_failpoints.at.append((name, time.monotonic()))
+            else:
                 self.ended_by_themselves.append(f"{name} ended by itself with exit code {code}")
                 self._journal.note("ended_by_itself", process=name, exit_code=code)
-                self._start_again(name)
+            self._start_again(name)
+
+    def _new_hits(self) -> bool:
+        return self._arming.taken().total() > len(self.at_failpoints.at)
 
     def _kill(self, count: int) -> None:
-        names = [self._next() for _ in range(count)]
-        for name in dict.fromkeys(names):
+        names = list(dict.fromkeys(self._next() for _ in range(count)))
+        for name in names:
+            if self._process(name).exit_code is not None:
+                continue  # It died at a failpoint a moment ago.
             self._process(name).kill()
             self.kills.at.append((name, time.monotonic()))
             self._journal.note("kill", process=name)
         time.sleep(self._chance.uniform(0.2, 2.0))
-        for name in dict.fromkeys(names):
+        for name in names:
             self._start_again(name)
 
     def _next(self) -> str:
@@ -83,4 +110,8 @@ class Killer:
         }[name]
 
     def _pause(self, seconds: float, until: float) -> None:
-        time.sleep(max(0.0, min(seconds, until - time.monotonic())))
+        """Waits, and meanwhile starts again what died."""
+        deadline = min(time.monotonic() + seconds, until)
+        while (left := deadline - time.monotonic()) > 0:
+            self.look_after()
+            time.sleep(min(left, _LOOK_EVERY))

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 SMALL, ONE_APPROVAL, TWO_APPROVALS = 0, 1, 2
 
 _BEHAVIOURS = {
-    "pay": 34,
+    "pay": 32,
     "reject": 10,
-    "accept_then_fail": 14,
-    "pay_then_return": 15,
-    "time_out_after_booking": 13,
-    "unavailable": 14,
+    "accept_then_fail": 13,
+    "pay_then_return": 14,
+    "time_out_after_booking": 12,
+    "unavailable": 13,
+    "silent": 6,
 }
-"""What the bank does with transfers to the card; `silent` is left out, since it never comes to rest."""
+"""What the bank does with transfers to the card."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,18 @@ class Plan:
     wrong_codes: int
     double_click: bool
     cancels: str
-    """`before` the code, `after` it, at the `same` time as it, or "" for not at all."""
+    """`before` the code, `after` it, at the `same` time as it, by an `operator`, or "" for not at all."""
+    abandons: bool
+    """The code is never entered, and expires."""
     rejected: bool
     two_decide_at_once: bool
+    by_signal: bool
+    """Finance decides through Temporal's own door."""
     own_application: bool
     forgets_its_key: bool
     """After an unknown outcome it applies again with a new key, and hears of the first one."""
+    bank_paid_in_silence: bool
+    """What a silent bank will turn out to have done."""
 
 
 def drawn(chance: random.Random) -> Plan:
@@ -52,9 +59,12 @@ def drawn(chance: random.Random) -> Plan:
         charge_fen=chance.choice((0, chance.randint(1, 500_00))),
         wrong_codes=chance.choices((0, 1, 2, 5), (75, 12, 8, 5))[0],
         double_click=chance.random() < 0.25,
-        cancels=chance.choices(("", "before", "after", "same"), (78, 6, 10, 6))[0],
+        cancels=chance.choices(("", "before", "after", "same", "operator"), (75, 6, 9, 6, 4))[0],
+        abandons=chance.random() < 0.03,
         rejected=chance.random() < 0.15,
         two_decide_at_once=chance.random() < 0.4,
+        by_signal=chance.random() < 0.3,
         own_application=chance.random() < 0.3,
         forgets_its_key=chance.random() < 0.2,
+        bank_paid_in_silence=chance.random() < 0.5,
     )

@@ -42,6 +42,10 @@ class Wire:
         """`before`: PostgreSQL never hears the next COMMIT. `after`: it commits, and the caller never hears so."""
         self._armed = [moment]
 
+    def disarm(self) -> None:
+        """Every COMMIT passes again."""
+        self._armed = []
+
     def _run(self, ready: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(asyncio.start_server(self._pass_on, HOST, self._port))

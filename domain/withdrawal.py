@@ -76,6 +76,10 @@ class TransferState(StrEnum):
     RETURNED = "returned"
 
 
+OUTCOMES = frozenset({TransferState.SUCCEEDED, TransferState.FAILED, TransferState.RETURNED})
+"""What lets money move; the others are still a question."""
+
+
 @dataclass(frozen=True)
 class BankAnswer:
     """What the bank says of a transfer; ``reason_code`` is its word for a failure or a return."""
@@ -88,7 +92,7 @@ class BankAnswer:
     @property
     def is_outcome(self) -> bool:
         """True for an answer that lets money move: anything else is still a question."""
-        return self.state in (TransferState.SUCCEEDED, TransferState.FAILED, TransferState.RETURNED)
+        return self.state in OUTCOMES
 
 
 class Decision(StrEnum):
@@ -135,6 +139,11 @@ WORKFLOW_TYPE = "WithdrawalWorkflow"
 def workflow_id(withdrawal_id: UUID) -> str:
     """The id of the run in Temporal: ``withdrawal-{id}``."""
     return f"withdrawal-{withdrawal_id}"
+
+
+def withdrawal_of(run_id: str) -> UUID:
+    """Whose run it is; a ``ValueError`` for an id that ``workflow_id`` never gave."""
+    return UUID(run_id.removeprefix("withdrawal-"))
 
 
 RETURN_WORKFLOW_TYPE = "BankReturnWorkflow"

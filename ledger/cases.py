@@ -134,8 +134,9 @@ _MOVES = (
 )
 _TRANSFER = select(transfers).where(transfers.c.withdrawal_id == bindparam("withdrawal_id"))
 _APPLICANT = select(withdrawals.c.applicant).where(withdrawals.c.id == bindparam("withdrawal_id"))
-_MESSAGES = select(func.count().filter(text(OUTBOX_WAITING)), func.count().filter(outbox.c.dead_at.is_not(None))).where(
-    outbox.c.withdrawal_id == bindparam("withdrawal_id"), outbox.c.delivered_at.is_(None)
+_MINE = select(func.count()).select_from(outbox).where(outbox.c.withdrawal_id == bindparam("withdrawal_id"))
+_MESSAGES = select(
+    _MINE.where(text(OUTBOX_WAITING)).scalar_subquery(), _MINE.where(outbox.c.dead_at.is_not(None)).scalar_subquery()
 )
 _UNFINISHED = (
     select(withdrawals, verifications.c.expires_at, transfers.c.state, transfers.c.prepared_at)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.withdrawal import OPEN, Status, TransferState
 from ledger.database import Database
-from ledger.tables import bank_cursor, oversight, transfers, withdrawals
+from ledger.tables import bank_cursor, oversight, transfers, verifications, withdrawals
+
+OVERDUE = 1_000
+"""How many one sweep prompts at the most; the next one goes on."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,37 @@ class Sweeps:
             query = query.where(withdrawals.c.id > after)
         with self.database.transaction() as connection:
             return list(connection.execute(query.order_by(withdrawals.c.id).limit(limit)).scalars())
+
+    def overdue(self, *, by: datetime) -> list[UUID]:
+        """Whose rows say that something should have been done by then: a run that was not told, or that is lost.
+
+        Verified and not frozen, frozen and the bank not asked, or the code's time over and still waiting for it.
+        A step's commit can outlive the workflow task that it was made in, and then the run never heard of it.
+        """
+        late = withdrawals.c.updated_at <= by
+        query = (
+            select(withdrawals.c.id)
+            .join_from(withdrawals, verifications)
+            .outerjoin(transfers)
+            .where(
+                or_(
+                    and_(withdrawals.c.status == str(Status.PROCESSING), transfers.c.withdrawal_id.is_(None), late),
+                    and_(
+                        withdrawals.c.status == str(Status.AWAITING_VERIFICATION),
+                        or_(and_(withdrawals.c.verified_at.is_not(None), late), verifications.c.expires_at <= by),
+                    ),
+                )
+            )
+        )
+        with self.database.transaction() as connection:
+            return list(connection.execute(query.order_by(withdrawals.c.id).limit(OVERDUE)).scalars())
+
+    def over(self, withdrawal_ids: Collection[UUID], *, by: datetime) -> list[UUID]:
+        """Which of these were over by then."""
+        query = select(withdrawals.c.id).where(
+            withdrawals.c.id.in_(withdrawal_ids),
+            withdrawals.c.status.not_in(sorted(OPEN)),
+            withdrawals.c.updated_at <= by,
+        )
+        with self.database.transaction() as connection:
+            return list(connection.execute(query).scalars())

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.book import Book, Clock, as_rfc3339
+from sandbox.book import Book, Clock, as_rfc3339, count_fault
 from sandbox.cards import TIME_OUT_AFTER_BOOKING, CardNumber, Fate, find_card, use_up_a_refusal
 from sandbox.errors import Refusal
 from sandbox.notifications import Notifications
-from sandbox.switches import Switches, read_switches
+from sandbox.switches import Switches, current_switches, read_switches
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SETTLE_BATCH = 200
@@ -133,6 +133,7 @@ class Bank:
             card = find_card(connection, order.card_number)
             # Returned, not raised: a refusal has to commit the attempt it counted.
             if switches.unavailable or _chance(switches.failure_rate) or use_up_a_refusal(connection, card):
+                count_fault(connection, "submissions_unavailable")
                 return Receipt(Answer.UNAVAILABLE)
 
             booked_now = self._book_once(connection, order, card.fate, switches)
@@ -142,10 +143,21 @@ class Bank:
                 return Receipt(Answer.OTHER_BODY)
             transfer = _as_transfer(row)
             if booked_now and card.behaviour == TIME_OUT_AFTER_BOOKING:
+                count_fault(connection, "answers_held")
                 return Receipt(Answer.HELD, transfer, switches.hold_answer_s)
             if _chance(switches.lost_answer_rate):
+                count_fault(connection, "answers_lost")
                 return Receipt(Answer.UNAVAILABLE, transfer)
             return Receipt(Answer.TAKEN, transfer)
+
+    def refuse_to_answer(self) -> bool:
+        """Whether a question is answered 503 now; counted if it is."""
+        switches = current_switches(self._book)
+        if not (switches.unavailable or _chance(switches.failure_rate)):
+            return False
+        with self._book.transaction() as connection:
+            count_fault(connection, "questions_unavailable")
+        return True
 
     def find(self, client_ref: str) -> Transfer | None:
         """The transfer as it stands, or None if no submission with this reference was booked."""
@@ -200,6 +212,15 @@ class Bank:
             "entries": [asdict(_as_entry(row)) for row in entries],
             "submissions": {row["client_ref"]: row["attempts"] for row in submissions},
         }
+
+    def faults(self) -> dict[str, int]:
+        """How often the bank answered badly or a notification went astray, by the way it did."""
+        rows = self._book.read(
+            """SELECT kind, times FROM faults
+               UNION ALL SELECT 'notifications_dropped', count(*) FROM notifications WHERE state = 'dropped'
+               UNION ALL SELECT 'notifications_doubled', count(*) FROM notifications WHERE copies > 1"""
+        )
+        return {row["kind"]: row["times"] for row in rows}
 
     def settle_due(self) -> int:
         """Move each transfer whose time has come one state on, a batch at most; returns how many moved.

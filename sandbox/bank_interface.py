@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import suppress
 from datetime import date
 from typing import Annotated, Any
@@ -48,8 +47,7 @@ def bank_routes(bank: Bank, book: Book) -> APIRouter:
         await asyncio.sleep(switches.latency_s)
 
     async def answer_badly() -> None:
-        switches = await asyncio.to_thread(current_switches, book)
-        if switches.unavailable or random.random() < switches.failure_rate:  # noqa: S311 - faults, not secrets
+        if await asyncio.to_thread(bank.refuse_to_answer):
             raise bank_unavailable()
 
     late = Depends(answer_late)
@@ -90,6 +88,11 @@ def book_routes(bank: Bank) -> APIRouter:
     def show_book() -> dict[str, Any]:
         """Everything ever booked; the bank's troubles do not touch it."""
         return bank.everything_booked()
+
+    @routes.get("/_sandbox/faults")
+    def show_faults() -> dict[str, int]:
+        """How often this bank misbehaved towards its client, by the way it did."""
+        return bank.faults()
 
     return routes
 

@@ -80,6 +80,12 @@ CREATE TABLE IF NOT EXISTS notifications (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS notifications_due ON notifications (next_attempt_at) WHERE state = 'pending';
 
+-- How often the bank answered badly, by the way it did.
+CREATE TABLE IF NOT EXISTS faults (
+    kind  TEXT PRIMARY KEY,
+    times INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS messages (
     id         INTEGER PRIMARY KEY,
     message_id TEXT NOT NULL UNIQUE,
@@ -131,6 +137,11 @@ class Book:
         """Wait for the transaction under way, then let go of the file."""
         with self._lock:
             self._connection.close()
+
+
+def count_fault(connection: sqlite3.Connection, kind: str) -> None:
+    """In the transaction of whatever else the fault does."""
+    connection.execute("INSERT INTO faults VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1", (kind,))
 
 
 def as_rfc3339(moment: float) -> str:

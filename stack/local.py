@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from stack.ports import HOST, Ports, require_free
@@ -80,11 +81,18 @@ class LocalStack:
 
 @contextlib.contextmanager
 def running_stack(
-    state: State, ports: Ports, *, durable: bool = True, tell: Callable[[str], None] = lambda _: None
+    state: State,
+    ports: Ports,
+    *,
+    durable: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+    postgres_through: int | None = None,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[LocalStack]:
     """Starts everything, yields once `/readyz` answers 200, and stops everything in reverse order.
 
-    `tell` hears what is started next. Raises PortTaken, DirectoryInUse, ProcessFailed.
+    `tell` hears what is started next. With `postgres_through`, sandbox, worker and API reach PostgreSQL through that
+    port; `extra` is added to their environment. Raises PortTaken, DirectoryInUse, ProcessFailed.
     """
     for port, needed_for in _ports_needed(ports):
         require_free(port, needed_for)
@@ -107,6 +115,9 @@ def running_stack(
         _finish("the migrations", ["-m", "alembic", "upgrade", "head"], state.log("migrations"), environment)
         _finish("the calendar", ["-m", "ledger.calendar"], state.log("calendar"), environment)
         temporal.wait_until_ready()
+        if postgres_through is not None:
+            environment |= {"WITHDRAWALS_DATABASE_URL": replace(postgres.logins, port=postgres_through).url(APP_ROLE)}
+        environment |= extra
         tell("the sandbox, the worker and the API")
         commands = {
             "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),

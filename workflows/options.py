@@ -45,6 +45,8 @@ SOON = timedelta(seconds=1)
 """The shortest timer: a deadline that has just passed is looked at once more, not in a loop."""
 
 SWEEP_STEP = timedelta(minutes=5)
+SWEEP_HEARTBEAT = timedelta(seconds=10)
+"""No sweep begins while one is under way: a worker killed in the middle of it must not stop all sweeping for long."""
 SWEEP_RETRIES = RetryPolicy(maximum_attempts=2)
 """The schedule is the retry: the next sweep does what this one could not."""
 

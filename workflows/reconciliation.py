@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.reconciliation import ReconciliationActivities
+    from activities.reconciliation import ReconciliationActivities, RunsLookedAfter
     from workflows import options
 
 
@@ -19,7 +19,7 @@ class SweepReport:
     """What one sweep did; None where a step could not be done, and the next sweep tries again."""
 
     prompted: int | None
-    restarted: int | None
+    runs: RunsLookedAfter | None
     broken_invariants: list[str] | None
 
 
@@ -32,7 +32,7 @@ class ReconciliationWorkflow:
         """Runs every step once."""
         return SweepReport(
             prompted=await self._try(ReconciliationActivities.pull_changes, "Prompt whom the bank's changes concern"),
-            restarted=await self._try(ReconciliationActivities.restart_lost_runs, "Start lost runs again"),
+            runs=await self._try(ReconciliationActivities.look_after_runs, "Start lost runs again, prompt late ones"),
             broken_invariants=await self._try(ReconciliationActivities.check_invariants, "Look the ledger over"),
         )
 
@@ -43,6 +43,7 @@ class ReconciliationWorkflow:
                 args=[],
                 summary=summary,
                 start_to_close_timeout=options.SWEEP_STEP,
+                heartbeat_timeout=options.SWEEP_HEARTBEAT,
                 retry_policy=options.SWEEP_RETRIES,
             )
         except FailureError:
@@ -63,4 +64,5 @@ class StatementWorkflow:
             summary="Match the bank's statement with our book",
             start_to_close_timeout=options.SWEEP_STEP,
             schedule_to_close_timeout=options.STATEMENT_WITHIN,
+            heartbeat_timeout=options.SWEEP_HEARTBEAT,
         )

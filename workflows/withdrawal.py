@@ -367,8 +367,6 @@ class WithdrawalWorkflow:
         last = len(options.FINANCE_REMINDERS) - 1
         return workflow.now() + options.FINANCE_REMINDERS[min(self._reminders, last)]
 
-    # What is known.
-
     @property
     def _here(self) -> Standing:
         assert self._standing is not None, "every road here begins with a step"
@@ -397,4 +395,6 @@ class WithdrawalWorkflow:
             refusal = as_refusal(error)
             if refusal is None:
                 raise ApplicationError("the step failed", type="step_failed") from error
+            if self._standing is None or getattr(refusal, "status", None) != self._standing.status:
+                self._prompts.give()  # The rows went on without this run: a commit outlives a lost workflow task.
             raise as_application_error(refusal) from error

@@ -79,6 +79,8 @@ async def test_a_bank_that_is_away_answers_nothing(sandbox: httpx.AsyncClient, f
     assert {answer.json()["code"] for answer in answers} == {"unavailable"}
     book = await read_book(sandbox)
     assert book == {"transfers": [], "entries": [], "submissions": {body["client_ref"]: 1}}
+    faults = (await sandbox.get("/_sandbox/faults")).json()
+    assert (faults["submissions_unavailable"], faults["questions_unavailable"]) == (1, 3)
 
 
 async def test_an_answer_can_be_lost_after_booking(sandbox: httpx.AsyncClient) -> None:

@@ -62,3 +62,28 @@ def test_a_temporal_that_lost_everything_is_told_again(world: World) -> None:
 
 def _terminate(world: World, withdrawal_id: str) -> None:
     world.temporal("workflow", "terminate", "--workflow-id", f"withdrawal-{withdrawal_id}", "--reason", "by mistake")
+
+
+def test_an_empty_temporal_and_no_word_from_the_bank(world: World) -> None:
+    """Nobody prompts anything: the sweep alone ends what was unfinished, and credits what comes back long after."""
+    world.turn(return_after_s=3600.0)
+    silent, returning, entered = (world.customer(behaviour=one) for one in ("silent", "pay_then_return", "pay"))
+    with_the_bank, paid, to_enter = silent.verified(), returning.verified(), entered.applied()
+    returning.becomes(paid, "paid")
+    until(lambda: "bank_accepted" in silent.events(with_the_bank), "the bank has it")
+    world.turn(drop_notifications=True)
+    world.stack.temporal.process.kill()
+    for file in world.stack.state.temporal_database.parent.iterdir():
+        file.unlink()
+    world.set_card(silent, "pay")
+    world.turn(return_after_s=0.0)
+    world.stack.temporal.start_again()
+    silent.becomes(with_the_bank, "paid", seconds=60)
+    returning.becomes(paid, "returned", seconds=60)
+    assert returning.money() == ("1000.00", "0.00")
+    until(lambda: any("退回" in message["text"] for message in returning.messages()), "the customer is told")
+    world.set_card(returning, "pay")
+    returning.becomes(returning.verified("100.00"), "paid", seconds=60)
+    until(lambda: entered.enter(to_enter, entered.code()).status_code == 200, "the code")
+    entered.becomes(to_enter, "paid", seconds=60)
+    assert [world.submissions(one) for one in (with_the_bank, paid, to_enter)] == [1, 1, 1]

@@ -158,7 +158,9 @@ async def test_a_payment_that_comes_back_is_credited_exactly_once(house: House) 
     # The customer was told once, though the bank was asked twice, and no code is in it.
     told = [text for _, text in house.sms.messages if "退回" in text]
     assert len(told) == house.events(withdrawal_id).count("customer_told") == 1
-    assert "500.00" in told[0] and "0013" in told[0] and "验证码" not in told[0]
+    assert "500.00" in told[0]
+    assert "0013" in told[0]
+    assert "验证码" not in told[0]
 
 
 async def test_a_return_that_overtakes_the_payments_news_is_settled_and_credited(house: House) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
 import pytest
-from temporalio.client import Client
+from temporalio import activity
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.worker import Worker
 
 from activities import reconciliation
-from activities.reconciliation import ReconciliationActivities
+from activities.reconciliation import ReconciliationActivities, RunsLookedAfter
+from activities.refusals import as_refusal
+from domain.errors import NotPossibleNow
 from domain.shanghai import day_of
 from domain.statement import EntryKind, StatementEntry
-from domain.withdrawal import Status, TransferState
+from domain.withdrawal import Decision, Door, Status, TransferState
+from ledger.moves import Instruction
 from ledger.sweeps import Sweeps
 from tests.workflows.house import House, now, until
+from worker import sandboxed_runner
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport
 
 
@@ -106,7 +113,8 @@ async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_
         house.bank.changed.clear()  # Nothing new at the bank: the rows alone have to show it.
         restarted: int | None = 0
         for _ in range(50):  # Temporal's list of runs lags a moment behind.
-            restarted = restarted or (await sweep(house)).restarted
+            runs = (await sweep(house)).runs
+            restarted = restarted or (runs.restarted if runs else None)
         assert restarted == 1
         if house.status(withdrawal_id) is Status.AWAITING_VERIFICATION:
             await until(lambda: bool(house.sms.messages))
@@ -117,6 +125,61 @@ async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_
         assert await house.handle(withdrawal_id).result() is Status.PAID
     assert house.bank.submissions == [withdrawal_id]
     assert len(house.sms.messages) == 1
+
+
+async def frozen_unheard(house: House) -> UUID:
+    """The phone is verified and the money frozen; the run that waits for the code was never told."""
+    withdrawal_id = await house.open()
+    house.enter_code(withdrawal_id)
+    house.moves.freeze(withdrawal_id, now=now())
+    return withdrawal_id
+
+
+async def approved_unheard(house: House) -> UUID:
+    """Finance's decision was committed, and the workflow task that it was made in was lost with its worker."""
+    house.accounts.top_up(house.account_id, "rich", 1_000_000_00, now=now())
+    withdrawal_id = await house.verified(60_000_00)
+    by = Instruction("finance_1", Door.API, "decided-unheard")
+    house.moves.decide(withdrawal_id, Decision.APPROVE, "", by, now=now())
+    return withdrawal_id
+
+
+@pytest.mark.parametrize("miss", [frozen_unheard, approved_unheard], ids=lambda miss: miss.__name__)
+async def test_a_run_that_missed_what_its_rows_say_is_prompted(house: House, miss: object) -> None:
+    """It would wait for minutes or days: the sweep sees that the bank should have been asked, and has it asked."""
+    assert callable(miss)
+    async with house.worker():
+        withdrawal_id = await miss(house)
+        await asyncio.sleep(0.5)
+        assert house.bank.submissions == []
+        runs = (await sweep(house)).runs
+        assert runs is not None
+        assert runs.prompted == 1
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+
+
+async def test_a_run_whose_withdrawal_is_over_hears_of_it(house: House) -> None:
+    """The cancel was committed and its workflow task lost: no run goes on for a withdrawal that is over."""
+    async with house.worker():
+        withdrawal_id = await house.open()
+        house.moves.cancel(withdrawal_id, Instruction("customer", Door.API, "unheard"), now=now())
+        for _ in range(50):  # Temporal's list of runs lags a moment behind.
+            runs = (await sweep(house)).runs
+            if runs and runs.prompted:
+                break
+        assert await house.handle(withdrawal_id).result() is Status.CANCELLED
+
+
+async def test_a_refused_second_word_lets_the_run_look(house: House) -> None:
+    """Finance says it again after an answer that was lost: refused as a second word, and the run goes on."""
+    async with house.worker():
+        withdrawal_id = await approved_unheard(house)
+        with pytest.raises(WorkflowUpdateFailedError) as failed:
+            await house.decide(withdrawal_id, "finance_1", Decision.APPROVE)
+        assert isinstance(as_refusal(failed.value), NotPossibleNow)
+        await house.asked(withdrawal_id)
 
 
 async def test_the_cursor_moves_only_after_everyone_was_prompted(house: House) -> None:
@@ -143,12 +206,46 @@ class _Unreachable:
         raise ConnectionError
 
 
+async def test_a_sweep_whose_worker_died_is_taken_over_within_seconds(house: House) -> None:
+    """No sweep begins while one is under way: a step that shows no sign of life is done again, not waited for."""
+    attempts = 0
+
+    @activity.defn(name="pull_changes")
+    async def killed_at_first() -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await asyncio.Event().wait()  # What a killed worker does: nothing, and it says so to nobody.
+        return 0
+
+    @activity.defn(name="look_after_runs")
+    async def nothing_to_look_after() -> RunsLookedAfter:
+        return RunsLookedAfter(0, 0)
+
+    @activity.defn(name="check_invariants")
+    async def all_hold() -> list[str]:
+        return []
+
+    async with (
+        Worker(
+            house.client,
+            task_queue=house.task_queue,
+            workflows=[ReconciliationWorkflow],
+            activities=[killed_at_first, nothing_to_look_after, all_hold],
+            workflow_runner=sandboxed_runner(),
+        ),
+        asyncio.timeout(40),
+    ):
+        report = await sweep(house)
+    assert (report.prompted, attempts) == (0, 2)
+
+
 async def test_a_bank_that_is_away_does_not_keep_the_rest_of_the_sweep_from_running(house: House) -> None:
     """Each step stands alone; what could not be done is left to the next sweep."""
     house.bank.unavailable = 100
     async with house.worker():
         report = await sweep(house)
-    assert report == SweepReport(prompted=None, restarted=0, broken_invariants=[])
+    assert report == SweepReport(prompted=None, runs=RunsLookedAfter(0, 0), broken_invariants=[])
 
 
 async def test_the_banks_statement_is_read_and_matched(house: House) -> None:
