@@ -56,11 +56,18 @@ class Delivery:
         try:
             await self.receiver.take(f"msg_{message.id}", body_of(message), sent_at=sent_at)
         except NotTaken as no:
-            dead = await asyncio.to_thread(self.outbox.not_delivered, message, no.trouble, now=self.clock())
-            tell = log.error if dead else log.warning
-            tell("outbox.given_up" if dead else "outbox.not_taken", message=message.id, trouble=no.trouble)
-            return
-        await asyncio.to_thread(self.outbox.delivered, message, now=self.clock())
+            await self._not_delivered(message, no.trouble)
+        except Exception as unforeseen:
+            # One message that nobody foresaw waits like one that was refused, and takes no other along.
+            log.exception("outbox.trouble", message=message.id)
+            await self._not_delivered(message, type(unforeseen).__name__)
+        else:
+            await asyncio.to_thread(self.outbox.delivered, message, now=self.clock())
+
+    async def _not_delivered(self, message: Message, trouble: str) -> None:
+        dead = await asyncio.to_thread(self.outbox.not_delivered, message, trouble, now=self.clock())
+        tell = log.error if dead else log.warning
+        tell("outbox.given_up" if dead else "outbox.not_taken", message=message.id, trouble=trouble)
 
     async def _wait(self) -> None:
         if self._under_way:

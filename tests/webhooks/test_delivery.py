@@ -206,6 +206,30 @@ async def test_a_receiver_that_was_away_hears_everything_when_it_is_back(
         assert listener.kinds(withdrawal_id) == ALL
 
 
+async def test_a_message_that_nobody_foresaw_takes_no_other_along(
+    stories: Stories, listener: Listener, outbox: Outbox
+) -> None:
+    """It waits like one that was refused, with the error's name as the reason."""
+    bad, good = stories.bring_to(Status.PAID), stories.bring_to(Status.PAID)
+
+    class Odd(HttpReceiver):
+        async def take(self, message_id: str, body: str, *, sent_at: datetime) -> None:
+            if str(bad) in body:
+                raise ZeroDivisionError
+            await super().take(message_id, body, sent_at=sent_at)
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        delivering = asyncio.create_task(Delivery(outbox, Odd(client, listener.url, [SECRET])).run())
+        try:
+            await _until(lambda: len(listener.taken(good)) == len(ALL))
+        finally:
+            delivering.cancel()
+            with suppress(asyncio.CancelledError):
+                await delivering
+    [waiting] = outbox.claim(10, now=real_now() + LONGEST_WAIT)
+    assert (waiting.withdrawal.id, waiting.kind) == (bad, "applied")
+
+
 async def test_an_outbox_that_nobody_listens_to_does_not_grow_for_ever(
     stories: Stories, ledger: Ledger, outbox: Outbox
 ) -> None:
