@@ -18,6 +18,7 @@ from domain.withdrawal import OPEN, Door, Status, TransferState
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.outbox import Snapshot, snapshot
+from ledger.rows import window_of
 from ledger.tables import OUTBOX_WAITING, outbox, transactions, transfers, verifications, withdrawal_events, withdrawals
 
 CODE_OVERDUE = timedelta(minutes=5)
@@ -205,9 +206,6 @@ class Cases:
             with self.database.transaction() as connection:
                 rows = connection.execute(page.limit(self.page)).mappings().all()
             for row in rows:
-                window = None
-                if row["earliest"] is not None:
-                    window = ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
                 yield Unfinished(
                     id=row["id"],
                     account_id=row["account_id"],
@@ -216,7 +214,7 @@ class Cases:
                     updated_at=row["updated_at"],
                     verified=row["verified_at"] is not None,
                     code_expires_at=row["expires_at"],
-                    window=window,
+                    window=window_of(row),
                     transfer=row["state"] and TransferState(row["state"]),
                     asked_at=row["prepared_at"],
                 )

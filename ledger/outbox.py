@@ -19,7 +19,7 @@ from domain.errors import NotFound, Reason
 from domain.withdrawal import Decision, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
-from ledger.rows import read_withdrawal
+from ledger.rows import read_withdrawal, window_of
 from ledger.tables import OUTBOX_WAITING, decisions, outbox, withdrawal_events
 
 LEASE = timedelta(seconds=30)
@@ -238,9 +238,6 @@ def snapshot(connection: Connection, withdrawal_id: UUID) -> Snapshot:
         .where(decisions.c.withdrawal_id == withdrawal_id, decisions.c.decision == str(Decision.APPROVE))
         .order_by(decisions.c.decided_at)
     )
-    window = None
-    if row["earliest"] is not None:
-        window = ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
     return Snapshot(
         id=row["id"],
         version=row["version"],
@@ -252,7 +249,7 @@ def snapshot(connection: Connection, withdrawal_id: UUID) -> Snapshot:
         code_expires_at=row["expires_at"],
         approvals_needed=row["approvals_needed"],
         approvals_at=connection.execute(approved).scalars().all(),
-        window=window,
+        window=window_of(row),
         failure=[Reason(reason["code"], reason["message"]) for reason in row["failure"] or ()],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

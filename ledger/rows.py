@@ -134,11 +134,15 @@ def read_withdrawal(connection: Connection, withdrawal_id: UUID) -> RowMapping:
     return row
 
 
+def window_of(row: RowMapping) -> ArrivalWindow | None:
+    """The arrival window of a row; None before the freeze."""
+    if row["earliest"] is None:
+        return None
+    return ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
+
+
 def standing_of(row: RowMapping) -> Standing:
     """What the workflow may know of a row."""
-    window = None
-    if row["earliest"] is not None:
-        window = ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
     return Standing(
         withdrawal_id=row["id"],
         version=row["version"],
@@ -150,7 +154,7 @@ def standing_of(row: RowMapping) -> Standing:
         code_expires_at=row["expires_at"],
         approvals_needed=row["approvals_needed"],
         approvals_given=row["approvals_given"],
-        window=window,
+        window=window_of(row),
         failure_code=row["failure"][0]["code"] if row["failure"] else None,
     )
 
