@@ -10,22 +10,30 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar chaos planted operations secrets capacity restore-rehearsal test check lint types imports migrations-check openapi-check format lock clean
+.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted operations \
+	secrets capacity restore-rehearsal test fuzz check lint types \
+	imports security migrations-check openapi-check format lock sbom audit-packages clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
 	@echo "make up        the stack in the foreground (STATE=$(STATE) PORT_OFFSET=$(PORT_OFFSET)); Ctrl-C ends it"
 	@echo "make test      all tests (ARGS='-k name' for some)"
+	@echo "make fuzz      schemathesis against a stack of its own, for ten minutes (ARGS='--seed 1 --seconds 60')"
 	@echo "make chaos     the fault programme (SHORT=1; or SEED= MINUTES= WITHDRAWALS= KILLS= REPORT=file KEEP=folder)"
 	@echo "make planted   bugs planted one at a time, each of which has to be caught"
-	@echo "make check     style, types, imports, migrations, OpenAPI file"
+	@echo "make check     style, types, imports, bandit, migrations, OpenAPI file"
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
 	@echo "make operations ARGS=stuck  the operators' command line on the stack that is up (ARGS=--help: all it can)"
 	@echo "make secrets   makes the secrets of docker-compose.yml, where they are missing"
 	@echo "make capacity  measures what a withdrawal takes, on the stack that is up"
 	@echo "make restore-rehearsal  restores a back-up of a running stack, and lets everything finish"
+	@echo "make rotate-keys   a new field key, and every value rewritten to it, while the stack is up (FINISH=1 adds none)"
+	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
+	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
 	@echo "make lock      renews requirements.lock from pyproject.toml"
+	@echo "make sbom      writes sbom.cdx.json: every package of the image (CycloneDX)"
+	@echo "make audit-packages  asks the package index for known weaknesses of the packages; needs to reach it"
 	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
 
 # Exactly what the lock says, made anew when it changes.
@@ -61,8 +69,20 @@ restore-rehearsal: $(VENV)
 operations: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m operations $(ARGS)
 
+rotate-keys: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.rotation $(if $(FINISH),--finish)
+
+audit-verify: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.audit_verification
+
+rotate-payload-key: $(VENV)
+	@$(RUN) payloads.keys "$(STATE)/keys/payload-keys.json"
+
 test: $(VENV)
 	@$(RUN) pytest $(ARGS)
+
+fuzz: $(VENV)
+	@$(RUN) tests.fuzzing $(ARGS)
 
 chaos: $(VENV)
 	@$(RUN) chaos $(if $(SHORT),--short) $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") \
@@ -72,7 +92,7 @@ chaos: $(VENV)
 planted: $(VENV)
 	@$(RUN) chaos.planted $(ARGS)
 
-check: lint types imports migrations-check openapi-check
+check: lint types imports security migrations-check openapi-check
 
 lint: $(VENV)
 	@$(RUN) ruff check .
@@ -83,6 +103,9 @@ types: $(VENV)
 
 imports: $(VENV)
 	@.venv/bin/python .venv/bin/lint-imports
+
+security: $(VENV)
+	@$(RUN) bandit --quiet --configfile pyproject.toml --recursive .
 
 migrations-check: $(VENV)
 	@$(RUN) stack.throwaway ".venv/bin/python -m alembic upgrade head" ".venv/bin/python -m alembic check"
@@ -99,6 +122,19 @@ lock: $(VENV)
 	@$(RUN) uv pip compile pyproject.toml --group stack --group dev --quiet --upgrade --python-version 3.11 \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --output-file requirements.lock
+	@$(RUN) uv pip compile pyproject.toml --constraints requirements.lock --quiet --python-version 3.11 \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file requirements.run.lock
+
+# What is in the image, for whoever has to look a weakness up.
+sbom: $(VENV)
+	@$(RUN) cyclonedx_py requirements requirements.run.lock --output-reproducible --short-PURLs --output-file - 2>/dev/null \
+		| .venv/bin/python .ci/sbom.py >sbom.cdx.json
+	@echo "wrote sbom.cdx.json"
+
+# Not part of any gate: it asks the package index what is known to be weak, and fails where that cannot be asked.
+audit-packages: $(VENV)
+	@$(RUN) pip_audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
 
 clean:
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -5,11 +5,9 @@ The connection to Temporal is configured by Temporal's own variables and TOML pr
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -25,7 +23,10 @@ from pydantic_settings import (
 from domain.approval import ApprovalPolicy
 from domain.eligibility import EligibilityRules
 from domain.money import parse_yuan
-from ledger.encryption import KeyRing
+from domain.verification import CodeLimits
+from ledger.audit_anchor import AnchorFile
+from ledger.kept_keys import KeptKeys, KeyRingFile, KeyRingInEnvironment
+from payloads.keys import PayloadKeys
 
 SECRETS = "WITHDRAWALS_SECRETS_DIR"
 
@@ -34,7 +35,7 @@ class _FromEnvironmentOrFiles(BaseSettings):
     """A variable, or else a file of its name in lower case where secrets are mounted."""
 
     # An empty variable is one that is not set: Compose and Kubernetes can't leave one out.
-    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", env_ignore_empty=True, hide_input_in_errors=True)
 
     @classmethod
     def settings_customise_sources(
@@ -61,8 +62,13 @@ class CalendarSettings(_FromEnvironmentOrFiles):
 class Settings(_FromEnvironmentOrFiles):
     """Every setting with its default; a missing or malformed one stops the process with its name."""
 
+    mode: Literal["production", "sandbox"] = "production"
+    """What ``production.py`` finds unsafe keeps a process of production from starting; the local stack is a sandbox."""
     database_url: SecretStr
-    key_file: Path
+    key_file: Path | None = None
+    """The key ring; a file can be rotated while processes run. See ``ledger.kept_keys`` for its form."""
+    keys: SecretStr | None = None
+    """The same JSON as a variable, for where there is no file; a rotation then needs a restart."""
     bank_url: str
     sms_url: str
     bank_webhook_secrets: Annotated[list[str], NoDecode] = Field(repr=False)
@@ -77,8 +83,8 @@ class Settings(_FromEnvironmentOrFiles):
     approval_from: str = "50000.00"
     two_approvals_from: str = "500000.00"
     """Yuan; the limits of product.md."""
-    decide_by_signal: bool = True
-    """Whether finance may decide through Temporal's own door."""
+    decide_by_signal: bool = False
+    """Whether finance may decide through Temporal's own door, where whoever reaches Temporal can say who they are."""
     sweep_every_s: float = 60.0
     """How often the sweep looks for what a notification missed or a lost run left behind, in seconds."""
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
@@ -88,6 +94,37 @@ class Settings(_FromEnvironmentOrFiles):
     """Where the console's backend hears of every change of status. Without it nothing is told."""
     events_secrets: Annotated[list[str], NoDecode] = Field(default_factory=list, repr=False)
     """Comma separated Standard Webhooks secrets; each signs, so that the receiver changes from one to the next."""
+    audit_anchor_file: Path | None = None
+    """Where the head of the audit chain is signed and kept outside PostgreSQL; append-only storage is best."""
+    audit_signing_key_file: Path | None = None
+    """The Ed25519 key that signs it (PEM)."""
+    card_days: int = Field(default=180, ge=1)
+    """How long name, card number and phone of a withdrawal are kept after it was over (docs/retention.md)."""
+    wrong_tries_a_day: int = Field(default=15, ge=1)
+    """For each account, in a Shanghai day."""
+    codes_a_day: int = Field(default=5, ge=1)
+    """For each phone, in a Shanghai day, whichever withdrawals they are for."""
+    codes_an_hour: int = Field(default=10_000, ge=1)
+    """For everybody together: the SMS budget."""
+    payload_key_file: Path | None = None
+    """The keys of what travels through Temporal. Without them it travels in clear."""
+    worker_metrics_address: str | None = None
+    """``host:port`` where the worker serves Temporal's metrics and ours; without one it serves none."""
+    serve_openapi: bool = False
+    """Whether the API serves its own description at /openapi.json."""
+    allow_plain_database: bool = False
+    allow_plain_temporal: bool = False
+    allow_plain_http: bool = False
+    """Production without TLS where somebody else sees to it, a mesh or one machine: said aloud, each by itself."""
+    calls_per_second: Annotated[float, Field(gt=0)] = 200
+    calls_burst: Annotated[int, Field(ge=1)] = 2_000
+    """How often one person (``sub``) may call, in each process of the API."""
+    billing_calls_per_second: Annotated[float, Field(gt=0)] = 2_000
+    billing_calls_burst: Annotated[int, Field(ge=1)] = 20_000
+    """The billing system is one caller, and speaks for every customer."""
+    refused_per_second: Annotated[float, Field(gt=0)] = 50
+    refused_burst: Annotated[int, Field(ge=1)] = 1_000
+    """How often one address is told that it could not be authenticated, before it is told to wait."""
     failpoints: Path | None = None
     """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
@@ -102,14 +139,29 @@ class Settings(_FromEnvironmentOrFiles):
             raise ValueError("WITHDRAWALS_EVENTS_URL needs WITHDRAWALS_EVENTS_SECRETS: nothing goes out unsigned")
         return self
 
-    def key_ring(self) -> KeyRing:
-        """The keys of ``key_file``: ``{"field_keys": {id: base64}, "current_field_key": id, "code_key": base64}``."""
-        content = json.loads(self.key_file.read_text())
-        return KeyRing(
-            field_keys={key_id: base64.b64decode(key) for key_id, key in content["field_keys"].items()},
-            current_field_key=content["current_field_key"],
-            code_key=base64.b64decode(content["code_key"]),
-        )
+    def key_ring(self) -> KeptKeys:
+        """The key ring from ``key_file`` or else ``keys``; ``ValueError`` without either."""
+        if self.key_file is not None:
+            return KeptKeys(KeyRingFile(self.key_file))
+        if self.keys is None:
+            raise ValueError("WITHDRAWALS_KEY_FILE or WITHDRAWALS_KEYS is needed")
+        return KeptKeys(KeyRingInEnvironment(self.keys.get_secret_value()))
+
+    def code_limits(self) -> CodeLimits:
+        """How many codes and wrong tries there are beyond one withdrawal."""
+        return CodeLimits(self.wrong_tries_a_day, self.codes_a_day, self.codes_an_hour)
+
+    def audit_anchor(self) -> AnchorFile | None:
+        """The anchor of the audit chain; None where no file is named."""
+        if self.audit_anchor_file is None:
+            return None
+        if self.audit_signing_key_file is None:
+            raise ValueError("WITHDRAWALS_AUDIT_ANCHOR_FILE needs WITHDRAWALS_AUDIT_SIGNING_KEY_FILE")
+        return AnchorFile.open(self.audit_anchor_file, self.audit_signing_key_file)
+
+    def payload_keys(self) -> PayloadKeys | None:
+        """The keys of ``payload_key_file``, None where payloads are not encrypted."""
+        return None if self.payload_key_file is None else PayloadKeys(self.payload_key_file)
 
     def rules(self) -> EligibilityRules:
         """The eligibility rules with the configured reserve."""
@@ -118,3 +170,22 @@ class Settings(_FromEnvironmentOrFiles):
     def approval_policy(self) -> ApprovalPolicy:
         """The approval limits."""
         return ApprovalPolicy(parse_yuan(self.approval_from), parse_yuan(self.two_approvals_from))
+
+
+class CodecSettings(_FromEnvironmentOrFiles):
+    """What the codec server is told, and no more: it needs neither the database nor the bank."""
+
+    mode: Literal["production", "sandbox"] = "production"
+    payload_key_file: Path
+    jwt_issuer: str
+    jwt_audience: str
+    jwks_url: str
+    codec_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Comma separated: the origins whose pages a browser may let read the answers: those of Temporal's UI."""
+    codec_origin_without_token: str | None = None
+    """For a sandbox on one machine: pages of this origin need no token, as the dev server's UI has none to send."""
+
+    @field_validator("codec_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import structlog
@@ -23,37 +24,45 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.audit import AuditActivities
 from activities.bank import BankActivities
 from activities.heartbeats import HeartbeatInterceptor
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refusals import RefusalInterceptor
+from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
 from bank.client import HttpBank
 from failpoints import WORKER_PARTS, Failpoints
+from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.instructions import Instructions
+from ledger.key_events import KeyEvents
 from ledger.moves import Moves
 from ledger.notices import Notices
 from ledger.outbox import Outbox
+from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
+from payloads.encryption import Count, count_nothing, data_converter
+from production import Unsafe, require_safe
 from settings import Settings
 from sms.client import HttpSmsGateway
 from webhooks.delivery import tell_of_changes
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
-ROOMS = ("activities", "bank", "domain", "ledger", "sms", "workflows")
+ROOMS = ("activities", "bank", "domain", "ledger", "payloads", "sms", "workflows")
 """Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
 
 BANK_TIMEOUT = httpx.Timeout(10, connect=3)
@@ -70,7 +79,7 @@ def sandboxed_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def build_worker(
+def build_worker(  # noqa: PLR0913 - one for each room of activities
     client: Client,
     task_queue: str,
     *,
@@ -78,6 +87,8 @@ def build_worker(
     bank: BankActivities,
     sms: SmsActivities,
     reconciliation: ReconciliationActivities,
+    audit: AuditActivities,
+    retention: RetentionActivities,
     threads: ThreadPoolExecutor,
     interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
@@ -85,7 +96,10 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow],
+        workflows=[
+            *(WithdrawalWorkflow, BankReturnWorkflow, ReconciliationWorkflow, StatementWorkflow),
+            *(AuditWorkflow, RetentionWorkflow),
+        ],
         activities=[
             ledger.read_standing,
             ledger.check_eligibility,
@@ -107,6 +121,8 @@ def build_worker(
             reconciliation.look_after_runs,
             reconciliation.check_invariants,
             reconciliation.match_statements,
+            audit.seal_and_anchor,
+            retention.clean,
         ],
         activity_executor=threads,
         workflow_runner=sandboxed_runner(),
@@ -119,7 +135,7 @@ def build_worker(
 
 
 def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]:
-    """What runs by the clock: the sweep, and at 02:00 in Shanghai the statement of the day before."""
+    """What runs by the clock: the sweep, the audit chain, and by night in Shanghai statement and retention."""
     skip = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1))
     catch_up = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=7))
     return {
@@ -143,6 +159,20 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
             spec=ScheduleSpec(cron_expressions=["0 2 * * *"], time_zone_name="Asia/Shanghai"),
             policy=catch_up,
         ),
+        "audit": Schedule(
+            action=ScheduleActionStartWorkflow(
+                AuditWorkflow.run, id="audit", task_queue=task_queue, static_summary="Seal and anchor the audit chain"
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=sweep_every)]),
+            policy=skip,
+        ),
+        "retention": Schedule(
+            action=ScheduleActionStartWorkflow(
+                RetentionWorkflow.run, id="retention", task_queue=task_queue, static_summary="End of personal data"
+            ),
+            spec=ScheduleSpec(cron_expressions=["30 3 * * *"], time_zone_name="Asia/Shanghai"),
+            policy=catch_up,
+        ),
     }
 
 
@@ -159,13 +189,23 @@ async def keep_schedules(client: Client, kept: Mapping[str, Schedule], *, every:
         await asyncio.sleep(every.total_seconds())
 
 
-async def connected(stop: asyncio.Event) -> Client | None:
-    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker."""
+async def connected(settings: Settings, stop: asyncio.Event) -> Client | None:
+    """A client, as soon as Temporal is there; None if told to stop before. A server that is away ends no worker.
+
+    By Temporal's own variables and profiles, with the payloads encrypted if there are keys for it.
+    """
     log = structlog.get_logger()
+    runtime: Runtime | None = None
+    count: Count = count_nothing
+    if settings.worker_metrics_address is not None:
+        metrics = PrometheusConfig(bind_address=settings.worker_metrics_address)
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+        count = _counting(runtime)
+    config = ClientConfig.load_client_connect_config()
+    converter = data_converter(settings.payload_keys(), config.get("namespace", "default"), count)
     for pause in itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0)):
         try:
-            config = ClientConfig.load_client_connect_config()
-            return await Client.connect(**config, data_converter=pydantic_data_converter)
+            return await Client.connect(**config, data_converter=converter, runtime=runtime)
         except RuntimeError as away:
             # What a failed first connection raises has no type of its own.
             if not str(away).startswith("Failed client connect"):
@@ -178,6 +218,16 @@ async def connected(stop: asyncio.Event) -> Client | None:
     return None
 
 
+def _counting(runtime: Runtime) -> Count:
+    """Counts what the codec meets: a missing key means that runs wait for it, and somebody has to know."""
+    meter = runtime.metric_meter
+    counters = {
+        "key_missing": meter.create_counter("payload_key_missing", "Payloads that wait for a key that is not there."),
+        "refused": meter.create_counter("payload_refused", "Payloads that nobody with a key has written."),
+    }
+    return lambda what: counters[what].add(1)
+
+
 async def run(settings: Settings) -> None:
     """Connects, works until told to stop, and leaves in order."""
     log = structlog.get_logger()
@@ -187,9 +237,10 @@ async def run(settings: Settings) -> None:
     database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
     keys, rules = settings.key_ring(), settings.rules()
     moves = Moves(database, keys, rules)
-    verifications = Verifications(database, keys)
+    verifications = Verifications(database, keys, settings.code_limits())
     transfers = Transfers(database, keys)
-    client = await connected(stop)
+    await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
+    client = await connected(settings, stop)
     if client is None:
         return
     async with (
@@ -216,6 +267,8 @@ async def run(settings: Settings) -> None:
                 reconciliation=ReconciliationActivities(
                     client, settings.task_queue, bank, sweeps, Statements(database), database
                 ),
+                audit=AuditActivities(AuditChain(database), settings.audit_anchor()),
+                retention=RetentionActivities(Retention(database, timedelta(days=settings.card_days))),
                 threads=threads,
                 interceptors=interceptors,
             )
@@ -235,8 +288,13 @@ async def run(settings: Settings) -> None:
 
 
 def main() -> None:
-    """The command ``python worker.py``."""
-    uvloop.run(run(Settings()))
+    """The command ``python worker.py``; ends at once, with every reason, where the settings are not safe."""
+    settings = Settings()
+    try:
+        require_safe(settings, ClientConfig.load_client_connect_config())
+    except Unsafe as unsafe:
+        sys.exit(str(unsafe))
+    uvloop.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class LedgerActivities:
     verifications: Verifications
     transfers: Transfers
     instructions: Instructions
-    decide_by_signal: bool = True
+    decide_by_signal: bool = False
 
     @activity.defn
     def read_standing(self, withdrawal_id: UUID) -> Standing:

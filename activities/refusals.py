@@ -13,6 +13,7 @@ from temporalio.worker import (
 )
 
 from domain.errors import REFUSALS, InvariantBroken, Refusal, TemporarilyUnavailable
+from payloads.refused import genuine
 
 
 def as_application_error(refusal: Refusal) -> ApplicationError:
@@ -31,7 +32,11 @@ def as_refusal(error: BaseException | None) -> Refusal | None:
     while error is not None:
         if isinstance(error, ApplicationError) and error.type is not None and error.type in REFUSALS:
             facts = error.details[0] if error.details else {}
-            return REFUSALS[error.type].from_facts(facts)
+            try:
+                return REFUSALS[error.type].from_facts(facts)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                # Failed by hand, or with facts that nobody with a key has written: a failure, but no refusal of ours.
+                return None
         error = error.__cause__
     return None
 
@@ -62,6 +67,8 @@ class RefusalInterceptor(Interceptor):
 
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        for word in input.args:
+            genuine(word)
         try:
             return await self.next.execute_activity(input)
         except TemporarilyUnavailable:

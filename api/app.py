@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,22 +13,22 @@ import httpx
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Scope
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
 from api import accounts, bank_notifications, billing, dead_letters, finance, operations, reconciliation, withdrawals
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
-from api.body import BodyLimit
+from api.body import BODY_DEADLINE_S, RequestLimits
 from api.described import PROBLEM_SCHEMA
 from api.engine import Engine, TemporalEngine
 from api.issuer_keys import FetchedKeys
 from api.metrics import Metrics
 from api.parts import Parts
-from api.problems import BodyTooLarge, answer_in_problems, problem_response
+from api.problems import answer_in_problems, refuse_request
+from api.rate_limits import CallLimits, Rate
 from api.request_log import RequestLog, log_json_lines
+from api.security_headers import SecurityHeaders
 from api.shapes import Notification
 from failpoints import API_PARTS, Failpoints
 from ledger.accounts import Accounts
@@ -35,9 +36,14 @@ from ledger.applications import Applications
 from ledger.database import Database
 from ledger.instructions import Instructions
 from ledger.outbox import Outbox
+from ledger.kept_keys import KeptKeys
+from ledger.key_events import KeyEvents
+from ledger.notifications import SeenNotifications
 from ledger.reads import Oversight, Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
+from payloads.encryption import data_converter
+from production import require_safe
 from settings import Settings
 
 TITLE = "Balance withdrawal"
@@ -59,26 +65,43 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app() -> FastAPI:
-    """The API as its settings say. It starts, and serves reads, whether or not Temporal is there."""
+    """The API as its settings say, or ``Unsafe``. It starts, and serves reads, whether or not Temporal is there."""
     settings = Settings()
+    require_safe(settings, _connection())
     log_json_lines()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database.connect(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
-        client = await Client.connect(**_connection(), lazy=True, data_converter=pydantic_data_converter)
+        connection = _connection()
+        converter = data_converter(
+            settings.payload_keys(), connection.get("namespace", "default"), app.state.metrics.count_payload
+        )
+        client = await Client.connect(**connection, lazy=True, data_converter=converter)
         # trust_env=False: a proxy of the machine has no business between us and the issuer.
         async with httpx.AsyncClient(timeout=ISSUER_TIMEOUT_S, trust_env=False) as issuer:
-            app.state.parts = _parts(settings, database, client, issuer)
+            keys = settings.key_ring()
+            app.state.parts = _parts(settings, keys, database, client, issuer)
+            # Not waited for: the API starts whether or not the database is there.
+            noting = asyncio.create_task(
+                asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="api", now=datetime.now(UTC))
+            )
             try:
                 yield
             finally:
+                await noting
                 database.close()
 
-    return build_app(lifespan=lifespan)
+    return build_app(lifespan=lifespan, serve_openapi=settings.serve_openapi)
 
 
-def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
+def build_app(
+    parts: Parts | None = None,
+    *,
+    lifespan: Lifespan | None = None,
+    serve_openapi: bool = True,
+    body_deadline_s: float = BODY_DEADLINE_S,
+) -> FastAPI:
     """The app around ready-made parts; without them, ``lifespan`` has to put them in place."""
     app = FastAPI(
         title=TITLE,
@@ -86,6 +109,7 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -
         lifespan=lifespan,
         # A redirect would lose the body of a POST, and interactive pages load scripts from elsewhere.
         redirect_slashes=False,
+        openapi_url="/openapi.json" if serve_openapi else None,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
@@ -104,14 +128,15 @@ def build_app(parts: Parts | None = None, *, lifespan: Lifespan | None = None) -
         app.include_router(router)
     answer_in_problems(app, _methods())
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, refuse=_refuse_body)
+    app.add_middleware(RequestLimits, refuse=refuse_request, deadline_s=body_deadline_s)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
+    app.add_middleware(SecurityHeaders)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app
 
 
-def _parts(settings: Settings, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
-    keys, rules = settings.key_ring(), settings.rules()
+def _parts(settings: Settings, keys: KeptKeys, database: Database, client: Client, issuer: httpx.AsyncClient) -> Parts:
+    rules, limits = settings.rules(), settings.code_limits()
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -128,8 +153,8 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
     return Parts(
         database=database,
         accounts=Accounts(database, keys),
-        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards),
-        verifications=Verifications(database, keys),
+        applications=Applications(database, keys, rules, settings.approval_policy(), settings.test_cards, limits),
+        verifications=Verifications(database, keys, limits),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
         outbox=Outbox(database),
@@ -138,6 +163,12 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock
         ),
         bank_signature=BankSignature(settings.bank_webhook_secrets),
+        notifications=SeenNotifications(database),
+        limits=CallLimits(
+            people=Rate(settings.calls_per_second, settings.calls_burst),
+            billing=Rate(settings.billing_calls_per_second, settings.billing_calls_burst),
+            strangers=Rate(settings.refused_per_second, settings.refused_burst),
+        ),
         clock=clock,
     )
 
@@ -145,10 +176,6 @@ def _parts(settings: Settings, database: Database, client: Client, issuer: httpx
 def _connection() -> dict[str, Any]:
     """Temporal's own variables and profiles, with its own defaults."""
     return {"target_host": "localhost:7233", **ClientConfig.load_client_connect_config()}
-
-
-def _refuse_body(scope: Scope) -> ASGIApp:
-    return problem_response(BodyTooLarge(), scope["state"]["request_id"])
 
 
 def _methods() -> Mapping[str, list[str]]:

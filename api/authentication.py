@@ -15,12 +15,15 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from api.problems import Forbidden, Unauthenticated
+from api.rate_limits import CallLimits
 from domain.errors import NotFound
 
 ALGORITHMS = ("RS256", "ES256")
 """Pinned: a token can choose neither `none` nor a MAC keyed with a public key."""
 CLOCK_SKEW_S = 30
 LONGEST_TOKEN = 8192
+TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
+"""Access tokens only (RFC 9068, 2.1): what the issuer signs for other ends, to log somebody out say, is none."""
 
 WITHDRAWALS = "withdrawals"
 FINANCE = "finance"
@@ -43,10 +46,6 @@ class Caller:
     def sees_every_account(self) -> bool:
         """True for our own people: finance and operations."""
         return not self.scopes.isdisjoint((FINANCE, OPERATIONS))
-
-    def may_read(self, account_id: str) -> bool:
-        """True for the caller's own account, and for our own people."""
-        return self.sees_every_account or account_id == self.account_id
 
     def own_account(self, account_id: str) -> str:
         """``account_id`` if it is the caller's own; another's account answers exactly as a missing one."""
@@ -71,8 +70,10 @@ class Authenticator:
     audience: str
     clock: Callable[[], datetime]
 
-    async def authenticate(self, token: str) -> Caller:
+    async def authenticate(self, token: str | None) -> Caller:
         """Checks signature, issuer, audience and times, with half a minute of clock skew."""
+        if token is None:
+            raise Unauthenticated
         try:
             key_set = await self.keys.key_set(_key_id(token))
             claims = jwt.decode(token, key_set, algorithms=ALGORITHMS).claims
@@ -100,6 +101,10 @@ def _key_id(token: str) -> str | None:
     if headers["alg"] not in ALGORITHMS:
         # Refused before the issuer is asked for a key: strangers do not get to send us there.
         raise ValueError("an algorithm we do not accept")
+    kind = headers.get("typ")
+    if "crit" in headers or "b64" in headers or (kind.lower() if isinstance(kind, str) else kind) not in TYPES:
+        # We know no extension a token could insist on (RFC 7515, 4.1.11).
+        raise ValueError("a header we do not accept")
     key_id = headers.get("kid")
     return key_id if isinstance(key_id, str) else None
 
@@ -111,6 +116,11 @@ def _caller(claims: dict[str, Any]) -> Caller:
     if not isinstance(account_id, str) or _ACCOUNT_ID.fullmatch(account_id) is None:
         account_id = None
     return Caller(subject, frozenset(scope.split()), account_id)
+
+
+def address_of(request: Request) -> str | None:
+    """Where the call came from, as far as the server knows; proxies are believed where it was told to."""
+    return request.client.host if request.client else None
 
 
 _bearer = HTTPBearer(
@@ -126,10 +136,14 @@ def allow(*scopes: str) -> Callable[..., Awaitable[Caller]]:
     async def authenticated(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Caller:
-        if credentials is None:
-            raise Unauthenticated
         authenticator: Authenticator = request.app.state.parts.authenticator
-        caller = await authenticator.authenticate(credentials.credentials)
+        limits: CallLimits = request.app.state.parts.limits
+        try:
+            caller = await authenticator.authenticate(None if credentials is None else credentials.credentials)
+        except Unauthenticated:
+            limits.count_stranger(address_of(request))
+            raise
+        limits.count_caller(caller.subject, billing=scopes == (BILLING,))
         usable = caller.scopes if caller.account_id else caller.scopes - {WITHDRAWALS}
         if usable.isdisjoint(scopes):
             raise Forbidden

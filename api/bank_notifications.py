@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from api.authentication import address_of
 from api.body import read_json
 from api.described import refused_with
 from api.parts import AppParts
@@ -38,15 +39,22 @@ _BODY = {
 async def take_notification(parts: AppParts, request: Request) -> None:
     """Signed as in Standard Webhooks. A repeat, an unknown reference and unknown news do nothing."""
     body = await request.body()
-    parts.bank_signature.check(body, request.headers)
+    try:
+        parts.bank_signature.check(body, request.headers)
+    except Unauthenticated:
+        parts.limits.count_stranger(address_of(request))
+        raise
     withdrawal_id = _named_in(body)
-    if withdrawal_id is None:
+    event_id = request.headers["webhook-id"]
+    if withdrawal_id is None or await run_in_threadpool(parts.notifications.is_seen, event_id):
         return
     try:
         record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
     except NotFound:
         return
     await parts.engine.bank_changed(withdrawal_id, record.status)
+    # Only now: of a prompt that failed, the bank's next try must not be taken for a repeat.
+    await run_in_threadpool(parts.notifications.mark_seen, event_id, now=parts.clock())
 
 
 def _named_in(body: bytes) -> UUID | None:

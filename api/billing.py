@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.authentication import BILLING, allow
+from api.authentication import BILLING, Caller, allow
 from api.body import StrictRoute
 from api.described import refused_with
 from api.parts import AppParts
@@ -25,6 +25,7 @@ routes = APIRouter(
     dependencies=[Depends(allow(BILLING))],
 )
 
+Billing = Annotated[Caller, Depends(allow(BILLING))]
 AccountInPath = Annotated[str, Path(pattern=ACCOUNT_ID_PATTERN)]
 
 _BOOKED = {
@@ -34,11 +35,11 @@ _BOOKED = {
 
 
 @routes.put("", responses=refused_with(InvalidRequest))
-async def register(account_id: AccountInPath, form: RegistrationForm, parts: AppParts) -> AccountBody:
+async def register(caller: Billing, account_id: AccountInPath, form: RegistrationForm, parts: AppParts) -> AccountBody:
     """Create the account, or replace what is known of it; its money stays as it is."""
     registration = Registration(account_id=account_id, **form.model_dump())
     now = parts.clock()
-    await run_in_threadpool(parts.accounts.register, registration, now=now)
+    await run_in_threadpool(parts.accounts.register, registration, now=now, by=caller.subject)
     return show_account(await run_in_threadpool(parts.reads.account, account_id, now=now))
 
 

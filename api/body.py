@@ -1,7 +1,8 @@
-"""The request body before anyone believes it: not too large, and JSON of the plainest kind."""
+"""The request before anyone believes it: not too large, not too slow, and JSON of the plainest kind."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -13,44 +14,89 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT = 16 * 1024
+HEAD_LIMIT = 32 * 1024
+"""Path, query and headers together; the longest token we read is a quarter of it."""
+BODY_DEADLINE_S = 15.0
 DEPTH_LIMIT = 16
 
-Refuse = Callable[[Scope], ASGIApp]
+Refuse = Callable[[Scope, "type[Limit]"], ASGIApp]
 
 
-class BodyLimit:
-    """Reads a body of up to ``BODY_LIMIT`` bytes, however it is framed, before the app sees the request."""
+class Limit(Exception):
+    """What a request has too much of."""
 
-    def __init__(self, app: ASGIApp, refuse: Refuse) -> None:
+
+class HeadTooLarge(Limit):
+    """More than ``HEAD_LIMIT`` bytes of path, query and headers."""
+
+
+class BodyTooLong(Limit):
+    """More bytes of body than are read."""
+
+
+class BodyTooSlow(Limit):
+    """The body was not there after ``BODY_DEADLINE_S`` seconds."""
+
+
+class _Gone(Exception):
+    """The caller hung up before the body was there."""
+
+
+class RequestLimits:
+    """Reads a body of up to ``limit`` bytes, however it is framed, before the app sees the request."""
+
+    def __init__(
+        self, app: ASGIApp, refuse: Refuse, limit: int = BODY_LIMIT, deadline_s: float = BODY_DEADLINE_S
+    ) -> None:
         self._app = app
         self._refuse = refuse
+        self._limit = limit
+        self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers with ``refuse`` if the body is larger; nothing of the app runs then."""
+        """Answers with ``refuse`` if a limit is passed; nothing of the app runs then."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared[:20]) > BODY_LIMIT:
-            await self._refuse(scope)(scope, receive, send)
+        try:
+            if _head_size(scope) > HEAD_LIMIT:
+                raise HeadTooLarge
+            async with asyncio.timeout(self._deadline_s):
+                body = await _read(Headers(scope=scope), receive, self._limit)
+        except _Gone:
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > BODY_LIMIT:
-                await self._refuse(scope)(scope, receive, send)
-                return
-        unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        except (Limit, TimeoutError) as passed:
+            limit = type(passed) if isinstance(passed, Limit) else BodyTooSlow
+            await self._refuse(scope, limit)(scope, receive, send)
+            return
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return unread.pop() if unread else await receive()
 
         await self._app(scope, replay, send)
+
+
+def _head_size(scope: Scope) -> int:
+    head = sum(len(name) + len(value) for name, value in scope["headers"])
+    return head + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+
+
+async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > limit:
+        raise BodyTooLong
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise BodyTooLong
+    return bytes(body)
 
 
 @dataclass(frozen=True)

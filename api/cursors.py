@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ledger.reads import Place
 
+PATTERN = "^[A-Za-z0-9_-]{32}$"
 _FORM = struct.Struct(">q16s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -10,9 +10,11 @@ from api.problems import (
     STATUS,
     BodyTooLarge,
     Forbidden,
+    HeadersTooLarge,
+    RequestTimeout,
     Unauthenticated,
 )
-from domain.errors import InvalidRequest, Refusal, TemporarilyUnavailable
+from domain.errors import InvalidRequest, Refusal, TemporarilyUnavailable, TooManyRequests
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
@@ -59,8 +61,15 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def refused_with(*refusals: type[Refusal], public: bool = False) -> Responses:
-    """The problem responses of a route, by status; a token, a body and a database everybody can lack."""
-    everywhere = (BodyTooLarge, InvalidRequest, TemporarilyUnavailable)
+    """The problem responses of a route, by status; a token, patience and a database everybody can lack."""
+    everywhere = (
+        RequestTimeout,
+        BodyTooLarge,
+        InvalidRequest,
+        TooManyRequests,
+        HeadersTooLarge,
+        TemporarilyUnavailable,
+    )
     own = () if public else (Unauthenticated, Forbidden)
     by_status: dict[int, list[type[Refusal]]] = defaultdict(list)
     for refusal in dict.fromkeys((*refusals, *own, *everywhere)):

@@ -30,6 +30,7 @@ from activities.refusals import as_refusal
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import FinanceDecision, Resolution, Standing, Status, Verb, return_workflow_id, workflow_id
 from ledger.instructions import Instructions
+from payloads.keys import KeyMissing
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -214,6 +215,9 @@ class TemporalEngine:
             raise
         except (RPCTimeoutOrCancelledError, TimeoutError) as slow:
             raise TemporarilyUnavailable from slow
+        except KeyMissing as missing:
+            # It was carried out, and only its answer cannot be read: the same call reads the rows once the key is back.
+            raise TemporarilyUnavailable from missing
         except RPCError as away:
             log.warning("engine_refused_the_call", status=away.status.name)
             raise TemporarilyUnavailable from away

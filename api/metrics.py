@@ -22,7 +22,7 @@ ReadOversight = Callable[[], Oversight]
 class Metrics:
     """What is counted per request, and what is read at each scrape; labels never carry an id."""
 
-    def __init__(self, read_totals: ReadTotals, read_oversight: ReadOversight) -> None:
+    def __init__(self, read_totals: ReadTotals | None = None, read_oversight: ReadOversight | None = None) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
@@ -33,12 +33,20 @@ class Metrics:
             ("method", "route"),
             registry=self._registry,
         )
-        self._registry.register(_FromTheRows(read_totals, read_oversight))
+        self._payloads = Counter(
+            "payloads_not_opened", "Payloads refused, or waiting for a key.", ("reason",), registry=self._registry
+        )
+        if read_totals is not None and read_oversight is not None:
+            self._registry.register(_FromTheRows(read_totals, read_oversight))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one answered request; ``route`` is the template, not the path."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def count_payload(self, reason: str) -> None:
+        """Counts a payload that did not open: ``key_missing`` or ``refused``."""
+        self._payloads.labels(reason).inc()
 
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""

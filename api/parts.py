@@ -12,10 +12,12 @@ from fastapi import Depends, Request
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.engine import Engine
+from api.rate_limits import CallLimits
 from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.outbox import Outbox
+from ledger.notifications import SeenNotifications
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -37,6 +39,8 @@ class Parts:
     engine: Engine
     authenticator: Authenticator
     bank_signature: BankSignature
+    notifications: SeenNotifications
+    limits: CallLimits
     clock: Clock
 
 

@@ -12,8 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Scope
 
-from api.body import Unreadable
+from api.body import BodyTooLong, BodyTooSlow, HeadTooLarge, Limit, Unreadable
 from domain.errors import (
     CodeExpired,
     FourEyesViolated,
@@ -69,6 +70,22 @@ class BodyTooLarge(Refusal):
 
 
 @dataclass(eq=False)
+class HeadersTooLarge(Refusal):
+    """More than 32 KiB of path, query and headers."""
+
+    code = "headers_too_large"
+    title = "The request's path, query and headers are larger than 32 KiB."
+
+
+@dataclass(eq=False)
+class RequestTimeout(Refusal):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+    title = "The request body did not arrive within 15 seconds."
+
+
+@dataclass(eq=False)
 class MethodNotAllowed(Refusal):
     """The path exists, the method on it does not."""
 
@@ -96,7 +113,9 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     CodeExpired: HTTPStatus.CONFLICT,
     NotPossibleNow: HTTPStatus.CONFLICT,
     IdempotencyKeyInUse: HTTPStatus.CONFLICT,
+    RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotEligible: HTTPStatus.UNPROCESSABLE_ENTITY,
     WrongCode: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -173,6 +192,9 @@ def _headers(refusal: Refusal) -> dict[str, str]:
     if isinstance(refusal, Unauthenticated) and refusal.scheme is not None:
         reason = ' error="invalid_token"' if refusal.token_was_bad else ""
         return {"WWW-Authenticate": refusal.scheme + reason}
+    if isinstance(refusal, RequestTimeout):
+        # What is still to come of this request must not be read as the next one (RFC 9110, 15.5.9).
+        return {"Connection": "close"}
     if isinstance(refusal, MethodNotAllowed):
         return {"Allow": ", ".join(refusal.allowed)}
     return {}
@@ -197,7 +219,8 @@ _MESSAGES = {
     "model_type": "This is a JSON object.",
     "model_attributes_type": "This is a JSON object.",
 }
-_FIELD = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_FIELD = re.compile(r"(?!.*[0-9]{6})[A-Za-z0-9_.-]{1,100}")
+"""No field of ours has a long number in its name: that is somebody's phone or card in the wrong place."""
 
 
 def _of_validation(invalid: RequestValidationError) -> Refusal:
@@ -217,3 +240,15 @@ def _entry(error: Mapping[str, Any]) -> dict[str, str]:
     name = ".".join(str(part) for part in error["loc"][1:])
     entry = {"code": _CODES.get(kind, "invalid"), "message": message}
     return {**entry, "field": name} if _FIELD.fullmatch(name) else entry
+
+
+_PASSED: Mapping[type[Limit], type[Refusal]] = {
+    HeadTooLarge: HeadersTooLarge,
+    BodyTooLong: BodyTooLarge,
+    BodyTooSlow: RequestTimeout,
+}
+
+
+def refuse_request(scope: Scope, limit: type[Limit]) -> ASGIApp:
+    """The answer to a request that passes one of the limits, before anything of the app runs."""
+    return problem_response(_PASSED[limit](), scope["state"]["request_id"])

@@ -41,10 +41,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                if scope["path"].startswith("/v1/"):
-                    headers["Cache-Control"] = "no-store"
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
         try:

@@ -77,11 +77,34 @@ def _text(shortest: int, longest: int, *, lines: bool) -> Callable[[str], str]:
 Amount = Annotated[
     int,
     BeforeValidator(_read_amount),
-    WithJsonSchema({"type": "string", "pattern": MONEY_PATTERN, "examples": ["500.00"], "title": "CNY"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": MONEY_PATTERN,
+            "not": {"enum": ["0", "0.0", "0.00"]},
+            "examples": ["500.00"],
+            "title": "CNY",
+        }
+    ),
 ]
-Name = Annotated[str, AfterValidator(_text(1, 100, lines=False)), Field(json_schema_extra={"maxLength": 100})]
-Note = Annotated[str, AfterValidator(_text(0, 1000, lines=True)), Field(json_schema_extra={"maxLength": 1000})]
-Evidence = Annotated[str, AfterValidator(_text(1, 1000, lines=True)), Field(json_schema_extra={"maxLength": 1000})]
+# What a description can say of text; bidi marks, say, have no words there.
+_LINE = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0][^\x00-\x1f\x7f-\x9f]*$"
+_LINES = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"
+Name = Annotated[
+    str,
+    AfterValidator(_text(1, 100, lines=False)),
+    Field(json_schema_extra={"minLength": 1, "maxLength": 100, "pattern": _LINE}),
+]
+Note = Annotated[
+    str,
+    AfterValidator(_text(0, 1000, lines=True)),
+    Field(json_schema_extra={"maxLength": 1000, "pattern": _LINES}),
+]
+Evidence = Annotated[
+    str,
+    AfterValidator(_text(1, 1000, lines=True)),
+    Field(json_schema_extra={"minLength": 1, "maxLength": 1000, "pattern": _LINES}),
+]
 AccountId = Annotated[str, StringConstraints(pattern=ACCOUNT_ID_PATTERN)]
 CardNumber = Annotated[str, AfterValidator(_check_card_number), Field(json_schema_extra={"pattern": "^[0-9]{12,19}$"})]
 Phone = Annotated[str, StringConstraints(pattern=r"^1[3-9][0-9]{9}$")]

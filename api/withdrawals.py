@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.authentication import Caller, Customer, Reader
 from api.body import StrictRoute
-from api.cursors import cursor_of, place_of
+from api.cursors import PATTERN, cursor_of, place_of
 from api.described import LOCATION, REPLAYED, refused_with
 from api.parts import AppParts, Parts
 from api.problems import IdempotencyKeyMissing, problem_response, request_id_of
@@ -87,6 +87,7 @@ Key = Annotated[
             IdempotencyKeyReused,
             IdempotencyKeyInUse,
             WithdrawalInProgress,
+            TooManyRequests,
         ),
     },
 )
@@ -114,7 +115,9 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
 
 @routes.post(
     "/{withdrawal_id}/verification",
-    responses=refused_with(NotFound, InvalidRequest, NotEligible, WrongCode, CodeExpired, NotPossibleNow),
+    responses=refused_with(
+        NotFound, InvalidRequest, NotEligible, WrongCode, CodeExpired, NotPossibleNow, TooManyRequests
+    ),
 )
 async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, parts: AppParts) -> ReceivedBody:
     """Enter the code; once it is right, the amount is frozen."""
@@ -184,7 +187,7 @@ async def read_record(
     created_since: Annotated[Moment | None, Query(description="Inclusive.")] = None,
     created_until: Annotated[Moment | None, Query(description="Exclusive.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.", pattern=PATTERN)] = None,
 ) -> RecordBody:
     """The Withdrawal Record, newest first."""
     if not caller.sees_every_account:
@@ -214,17 +217,16 @@ def _refuse_if_over_for_code(record: WithdrawalRecord) -> None:
 
 
 async def _readable(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
-    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
-    if not caller.may_read(record.account_id):
-        raise NotFound
-    return record
+    if not caller.sees_every_account:
+        return await _own(parts, caller, withdrawal_id)
+    return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
 
 
 async def _own(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
     """The customer's calls change only their own, whatever else the caller may read."""
-    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
-    caller.own_account(record.account_id)
-    return record
+    if caller.account_id is None:
+        raise NotFound
+    return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id, of=caller.account_id)
 
 
 async def _open(parts: Parts, withdrawal_id: UUID) -> bool:

@@ -123,6 +123,8 @@ class HttpBank:
 
 
 _WORD = re.compile(r"[\x21-\x7e]{1,64}")
+_LONG_NUMBER = re.compile(r"(?:\d[^\dA-Za-z]?){11}")
+"""As long as a phone's, or a card's, also in groups."""
 
 
 def _word(value: object) -> str | None:
@@ -133,11 +135,12 @@ def _word(value: object) -> str | None:
 
 
 def _reason(value: object) -> str | None:
-    """The bank's code for a no; free text, which may name somebody, is left with the bank."""
+    """The bank's code for a no; what may name somebody, free text or a long number, is left with the bank."""
     try:
-        return _word(value)
+        word = _word(value)
     except ValueError:
         return None
+    return None if word is not None and _LONG_NUMBER.search(word) else word
 
 
 def _answer(response: httpx.Response) -> BankAnswer:

@@ -252,4 +252,37 @@ BUGS = (
         ),
         ("tests/workflows/test_sweep.py",),
     ),
+    Bug(
+        "the audit chain seals what transactions under way have still to write",
+        (
+            Edit(
+                "ledger/audit_chain.py",
+                'text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")',
+                'text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")',
+            ),
+        ),
+        ("tests/ledger/test_audit_chain.py",),
+    ),
+    Bug(
+        "a phone's codes of a day are counted and not limited",
+        (
+            Edit(
+                "ledger/code_limits.py",
+                "DO UPDATE SET used = counted.used + 1 WHERE counted.used < :most",
+                "DO UPDATE SET used = counted.used + 1 WHERE true OR counted.used < :most",
+            ),
+        ),
+        ("tests/ledger/test_code_limits.py",),
+    ),
+    Bug(
+        "a rotation rewrites rows without their locks",
+        (
+            Edit(
+                "ledger/rotation.py",
+                "                        .with_for_update(key_share=True, skip_locked=True)\n",
+                "",
+            ),
+        ),
+        ("tests/ledger/test_rotation.py",),
+    ),
 )

@@ -12,11 +12,12 @@ from uuid import UUID
 
 import psycopg
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from chaos.journal import Journal
 from domain.withdrawal import workflow_id
+from payloads.encryption import data_converter
+from payloads.keys import PayloadKeys
 from stack.local import LocalStack
 from stack.postgres import Postgres
 
@@ -49,7 +50,8 @@ class Operators:
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="operators", daemon=True)
         thread.start()
-        connecting = Client.connect(stack.temporal.address, lazy=True, data_converter=pydantic_data_converter)
+        converter = data_converter(PayloadKeys(stack.state.payload_key_file()), "default")
+        connecting = Client.connect(stack.temporal.address, lazy=True, data_converter=converter)
         try:
             client = asyncio.run_coroutine_threadsafe(connecting, loop).result(30)
             yield cls(loop, client, stack.postgres, journal)

@@ -49,7 +49,7 @@ class Orders:
     @property
     def kill_every(self) -> float:
         """The mean pause between two strikes, with some time to spare for starting again."""
-        return max(1.0, 0.7 * self.seconds / self.kills)
+        return max(1.0, 0.9 * self.seconds / self.kills)
 
 
 @dataclass

@@ -11,6 +11,8 @@ from pathlib import Path
 from chaos.healing import PROCESSES, percentile
 from chaos.programme import Result
 
+PLANTED = Path(__file__).parent.parent / "docs" / "planted.md"
+
 _METHOD = """\
 The real stack (PostgreSQL with fsync, Temporal, worker, API, sandbox bank) under load, and under fire. The
 moment-invariants were read in one snapshot each second. When faults had stopped, everything had to come to rest, the
@@ -62,6 +64,11 @@ def written(result: Result) -> str:
             "",
             *_table(("point", "deaths"), _counted(result.failpoints)),
             "",
+            "## The checker is checked",
+            "",
+            "`make planted` plants one bug at a time; the first test that fails is named.",
+            "",
+            _planted(),
             "## Not tried",
             "",
             _NOT_TRIED,
@@ -75,6 +82,10 @@ def _origin(result: Result) -> str:
     command = f"make chaos SEED={orders.seed} WITHDRAWALS={orders.withdrawals} KILLS={orders.kills}"
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return f"`{command} MINUTES={orders.seconds / 60:g}`, commit `{_commit()}`, {machine}."
+
+
+def _planted() -> str:
+    return PLANTED.read_text("utf-8") if PLANTED.exists() else "It has not been run yet.\n"
 
 
 def _done(result: Result) -> list[tuple[str, ...]]:

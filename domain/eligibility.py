@@ -19,11 +19,12 @@ class Applicant:
 
     ``available`` is cash that is not frozen, below zero in arrears; vouchers are absent because they never
     count (rule 1). ``month_used`` says that an application in flight or paid has used up this month (rule 2).
+    ``subject_name`` is None where nothing is compared with it.
     """
 
     account_id: str
     subject_type: SubjectType
-    subject_name: str
+    subject_name: str | None
     verified: bool
     has_phone: bool
     suspended: bool
@@ -52,6 +53,7 @@ class EligibilityRules:
 
     def reasons_against(self, applicant: Applicant, *, amount: int, account_name: str, month: date) -> list[Reason]:
         """Every reason against this application; an empty list means yes."""
+        assert applicant.subject_name is not None, "an application is judged with the name opened"
         reasons = [] if amount <= self.withdrawable(applicant) else [self._too_much(applicant)]
         reasons += self._blockers(applicant, month)
         if not same_name(account_name, applicant.subject_name):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.bank_card import SubjectType, masked_phone
 from domain.errors import ReferenceReused
+from ledger.audit_tables import account_changes
 from ledger.book import Entry, post
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import lock_account
 from ledger.tables import Bucket, Kind, accounts, balances, postings, transactions
 
@@ -35,6 +37,12 @@ _BOOKED = (
     .join_from(transactions, postings)
     .where(transactions.c.operation_key == bindparam("operation_key"), postings.c.amount_fen > 0)
 )
+_LAST_CHANGE = (
+    select(account_changes)
+    .where(account_changes.c.account_id == bindparam("account_id"))
+    .order_by(account_changes.c.id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -42,31 +50,36 @@ class Accounts:
     """Billing's side of the ledger. Amounts in fen; every booking happens once per reference."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
 
-    def register(self, registration: Registration, *, now: datetime) -> None:
-        """Creates the account or replaces what is known of it; its money stays as it is."""
+    def register(self, registration: Registration, *, now: datetime, by: str = "billing") -> None:
+        """Creates the account or replaces what is known of it; its money stays as it is.
+
+        What changed is recorded, without a name or a phone; saying the same again changes and records nothing.
+        """
         account_id, phone = registration.account_id, registration.phone
-        values = {
-            "subject_type": str(registration.subject_type),
-            "subject_name": self.keys.encrypt(
-                registration.subject_name, column="accounts.subject_name", row=account_id
-            ),
-            "verified": registration.verified,
-            "phone": phone and self.keys.encrypt(phone, column="accounts.phone", row=account_id),
-            "phone_masked": phone and masked_phone(phone),
-            "suspended": registration.suspended,
-            "pay_as_you_use": registration.pay_as_you_use,
-            "updated_at": now,
-        }
         with self.database.transaction() as connection:
             # The lock first, where there is one: a freeze under way sees the account from before or after, whole.
             connection.execute(
                 select(balances.c.account_id).where(balances.c.account_id == account_id).with_for_update()
             )
+            # Sealed once the transaction is under way: a rotation waits for it before it retires the key used here.
+            values = {
+                "subject_type": str(registration.subject_type),
+                "subject_name": self.keys.encrypt(
+                    registration.subject_name, column="accounts.subject_name", row=account_id
+                ),
+                "verified": registration.verified,
+                "phone": phone and self.keys.encrypt(phone, column="accounts.phone", row=account_id),
+                "phone_masked": phone and masked_phone(phone),
+                "suspended": registration.suspended,
+                "pay_as_you_use": registration.pay_as_you_use,
+                "updated_at": now,
+            }
             statement = insert(accounts).values(account_id=account_id, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=[accounts.c.account_id], set_=values))
             connection.execute(insert(balances).values(account_id=account_id).on_conflict_do_nothing())
+            self._record_change(connection, registration, by, now)
 
     def top_up(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """Cash in: funding → available. True if booked now, False if the reference was booked before."""
@@ -83,6 +96,35 @@ class Accounts:
     def charge(self, account_id: str, reference: str, amount: int, *, now: datetime) -> bool:
         """Usage: vouchers first, then cash, below zero if need be; what is frozen is never touched."""
         return self._book(Kind.CHARGE, account_id, reference, amount, {Bucket.REVENUE: amount}, now)
+
+    def _record_change(self, connection: Connection, registration: Registration, by: str, now: datetime) -> None:
+        after = self._audited(registration)
+        before = connection.execute(_LAST_CHANGE, {"account_id": registration.account_id}).mappings().first()
+        known = {} if before is None else {**before, **before["facts"]}
+        changed = sorted(
+            name.removesuffix("_mac")
+            for name, value in {**after, **after["facts"]}.items()
+            if name != "facts" and (name not in known or known[name] != value)
+        )
+        if changed:
+            row = {"account_id": registration.account_id, "actor": by, "changed": changed, "at": now, **after}
+            connection.execute(account_changes.insert(), row)
+
+    def _audited(self, registration: Registration) -> dict[str, Any]:
+        """What the audit may hold: MACs bound to the account tell that a name is another one, and not whose it is."""
+        bound, phone = registration.account_id, registration.phone
+        return {
+            "facts": {
+                "subject_type": str(registration.subject_type),
+                "verified": registration.verified,
+                "suspended": registration.suspended,
+                "pay_as_you_use": registration.pay_as_you_use,
+            },
+            "subject_name_mac": self.keys.lookup_mac(
+                f"{bound}\x1f{registration.subject_name}", purpose="audited subject name"
+            ),
+            "phone_mac": phone and self.keys.lookup_mac(f"{bound}\x1f{phone}", purpose="audited phone"),
+        }
 
     def _book(
         self, kind: Kind, account_id: str, reference: str, amount: int, legs: dict[Bucket, int], now: datetime
@@ -111,7 +153,7 @@ def _split_charge(balance: RowMapping, amount: int) -> dict[Bucket, int]:
     }
 
 
-def read_registration(connection: Connection, keys: KeyRing, account_id: str) -> Registration | None:
+def read_registration(connection: Connection, keys: Keys, account_id: str) -> Registration | None:
     """The account as registered, decrypted; None if there is none."""
     row = connection.execute(select(accounts).where(accounts.c.account_id == account_id)).mappings().first()
     if row is None:

@@ -23,11 +23,12 @@ from domain.errors import (
     WithdrawalInProgress,
 )
 from domain.shanghai import month_of
-from domain.verification import CODE_LIFE, TRIES
+from domain.verification import CODE_LIFE, STANDARD_LIMITS, TRIES, CodeLimits
 from domain.withdrawal import Door, Standing, Status
 from ledger.accounts import Registration, read_registration
+from ledger.code_limits import count_code, refuse_without_tries
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import (
     Happening,
     applicant_of,
@@ -73,18 +74,20 @@ class Applications:
     """Takes applications down in one transaction with the key that protects them."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
     rules: EligibilityRules
     approvals: ApprovalPolicy
     test_cards: frozenset[str] = frozenset()
     """Made-up card numbers of a sandbox, whose check digit is not looked at."""
+    limits: CodeLimits = STANDARD_LIMITS
 
     def apply(self, application: Application, *, now: datetime) -> Standing | FirstAnswer:
         """Records the application as ``awaiting_verification``, or gives the first answer of its key again.
 
         A key whose first request died before it answered is taken over: the same withdrawal, driven on.
         Refuses with ``NotFound``, ``InvalidRequest``, ``WithdrawalInProgress``, ``NotEligible`` (every reason),
-        ``IdempotencyKeyReused`` and ``IdempotencyKeyInUse``; a refused key is not used up.
+        ``IdempotencyKeyReused`` and ``IdempotencyKeyInUse``, and with ``TooManyRequests`` where no code could be
+        sent or tried today; a refused key is not used up. The first code is counted here, with the application.
         """
         with self.database.transaction() as connection:
             # Everything below takes its turn under this lock: fifty parallel requests with one key make one.
@@ -96,21 +99,24 @@ class Applications:
             if in_progress is not None:
                 raise WithdrawalInProgress(withdrawal_id=in_progress)
             registration = self._check(connection, balance, application, now)
-            return self._record(connection, application, registration, now)
+            refuse_without_tries(connection, self.limits, application.account_id, now)
+            standing = self._record(connection, application, registration, now)
+            count_code(connection, self.keys, self.limits, registration.phone or "", now)
+            return standing
 
     def remember(self, account_id: str, key: str, answer: FirstAnswer) -> None:
         """Keeps the first answer of a key; a later one changes nothing."""
-        body = self.keys.encrypt(
-            json.dumps(answer.body), column="idempotency_keys.answer_body", row=f"{account_id}/{key}"
-        )
         with self.database.transaction() as connection:
+            row = connection.execute(_KEY.with_for_update(), {"account_id": account_id, "key": key}).mappings().one()
+            if row["answer_status"] is not None:
+                return
+            # Sealed once the transaction is under way: a rotation waits for it before it retires the key used here.
+            body = self.keys.encrypt(
+                json.dumps(answer.body), column="idempotency_keys.answer_body", row=f"{account_id}/{key}"
+            )
             connection.execute(
                 update(idempotency_keys)
-                .where(
-                    idempotency_keys.c.account_id == account_id,
-                    idempotency_keys.c.key == key,
-                    idempotency_keys.c.answer_status.is_(None),
-                )
+                .where(idempotency_keys.c.account_id == account_id, idempotency_keys.c.key == key)
                 .values(answer_status=answer.status, answer_body=body)
             )
 
@@ -123,6 +129,9 @@ class Applications:
             return None
         if not hmac.compare_digest(row["body_digest"], self.keys.body_mac(application.body_digest)):
             raise IdempotencyKeyReused
+        if row["answer_status"] is not None and row["answer_body"] is None:
+            # The answer is past its time and was blanked; the key still stands for the same withdrawal.
+            return standing_of(read_withdrawal(connection, row["withdrawal_id"]))
         if row["answer_status"] is not None:
             body = self.keys.decrypt(
                 row["answer_body"],

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,9 +22,32 @@ class Undecipherable(Exception):
     """The value was written with a key that is not in the ring, for another row, or was tampered with."""
 
 
+class UnknownKey(Undecipherable):
+    """The value's key is not in the ring: it was never there, was retired, or has only just been made."""
+
+
+class Keys(Protocol):
+    """What the ledger does with keys, whether the ring stays the same (``KeyRing``) or is rotated (``KeptKeys``)."""
+
+    def encrypt(self, value: str, *, column: str, row: str) -> bytes:
+        """Seals a value for one row of one column (``table.column``)."""
+
+    def decrypt(self, value: bytes, *, column: str, row: str) -> str:
+        """Opens what ``encrypt`` sealed for the same column and row; ``Undecipherable`` otherwise."""
+
+    def code_mac(self, code: str, *, bound_to: str) -> bytes:
+        """The MAC under which a phone code is stored, bound to its withdrawal, amount and card."""
+
+    def body_mac(self, body_digest: bytes) -> bytes:
+        """The MAC under which a request body is remembered."""
+
+    def lookup_mac(self, value: str, *, purpose: str) -> bytes:
+        """The MAC by which equal values are found; it says nothing outside its ``purpose``."""
+
+
 @dataclass(frozen=True)
 class KeyRing:
-    """``field_keys`` are 32-byte AES keys by id; new values use ``current_field_key``; ``code_key`` MACs codes."""
+    """``field_keys`` are 32-byte AES keys by id; new values use ``current_field_key``; ``code_key`` is for MACs."""
 
     field_keys: Mapping[str, bytes] = field(repr=False)
     current_field_key: str
@@ -39,10 +63,9 @@ class KeyRing:
 
     def encrypt(self, value: str, *, column: str, row: str) -> bytes:
         """``len(key id) ‖ key id ‖ nonce ‖ ciphertext and tag``; ``column`` is ``table.column``."""
-        key_id = self.current_field_key.encode()
         nonce = os.urandom(_NONCE_BYTES)
         sealed = AESGCM(self.field_keys[self.current_field_key]).encrypt(nonce, value.encode(), _bound(column, row))
-        return bytes([len(key_id)]) + key_id + nonce + sealed
+        return key_prefix(self.current_field_key) + nonce + sealed
 
     def decrypt(self, value: bytes, *, column: str, row: str) -> str:
         """Opens what ``encrypt`` wrote for the same column and row; ``Undecipherable`` otherwise."""
@@ -50,7 +73,7 @@ class KeyRing:
         rest = value[1 + value[0] :] if value else b""
         key = self.field_keys.get(key_id)
         if key is None:
-            raise Undecipherable(f"no key {key_id!r} for {column}")
+            raise UnknownKey(f"no key {key_id!r} for {column}")
         try:
             return AESGCM(key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _bound(column, row)).decode()
         except (InvalidTag, ValueError) as wrong:
@@ -63,6 +86,16 @@ class KeyRing:
     def body_mac(self, body_digest: bytes) -> bytes:
         """The MAC under which a request body is remembered: a bare digest of a card number can be guessed back."""
         return hmac.digest(self.code_key, b"request body\x1f" + body_digest, sha256)
+
+    def lookup_mac(self, value: str, *, purpose: str) -> bytes:
+        """Under a key of its own for each purpose, derived from ``code_key``: MACs of two purposes never match."""
+        key = hmac.digest(self.code_key, f"key for\x1f{purpose}".encode(), sha256)
+        return hmac.digest(key, value.encode(), sha256)
+
+
+def key_prefix(key_id: str) -> bytes:
+    """What every value begins with that was sealed with this key."""
+    return bytes([len(key_id.encode())]) + key_id.encode()
 
 
 def _bound(column: str, row: str) -> bytes:

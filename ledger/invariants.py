@@ -103,6 +103,18 @@ MOMENT_INVARIANTS: Mapping[str, str] = MappingProxyType(
             WHERE t.kind = 'unfreeze' AND x.state <> 'failed'
               AND (SELECT count(*) FROM resolutions r WHERE r.withdrawal_id = t.withdrawal_id AND r.outcome = 'failed')
                   < CASE WHEN w.approvals_needed > 0 THEN 2 ELSE 1 END""",
+        # The links of the newest batches only: `make audit-verify` reads every row behind them again.
+        "the audit chain is whole": """
+            SELECT seq FROM (
+                SELECT *, lag(seq) OVER w AS seq_before, lag(hash) OVER w AS hash_before,
+                       lag(to_xid) OVER w AS xid_before
+                FROM (SELECT * FROM audit_batches ORDER BY seq DESC LIMIT 100) newest
+                WINDOW w AS (ORDER BY seq)) b
+            WHERE hash <> sha256(convert_to(concat_ws('|', encode(previous, 'hex'), seq, form, from_xid, to_xid,
+                                                      digests, extract(epoch FROM sealed_at)::bigint), 'UTF8'))
+               OR (seq = 1 AND (from_xid <> 0 OR previous <> decode(repeat('00', 32), 'hex')))
+               OR (seq_before IS NOT NULL AND (seq, previous, from_xid)
+                   IS DISTINCT FROM (seq_before + 1, hash_before, xid_before))""",
     }
 )
 

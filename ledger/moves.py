@@ -21,7 +21,7 @@ from domain.withdrawal import Decision, Door, Standing, Status
 from ledger import book
 from ledger.calendar import read_window
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import (
     Happening,
     already_happened,
@@ -58,7 +58,7 @@ class Moves:
     """From application to the bank's door."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
     rules: EligibilityRules
 
     def standing(self, withdrawal_id: UUID) -> Standing:

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.withdrawal import Door, Status
 from ledger.accounts import read_registration
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import Happening, already_happened, lock_withdrawal, read_withdrawal, record
 
 
@@ -27,7 +27,7 @@ class Notices:
     """Each is on record once it was sent, so that nobody is told for ever."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
 
     def of_return(self, withdrawal_id: UUID) -> ReturnNotice | None:
         """What to tell of a return (退票); None if it was told before, or the account has no phone any more.

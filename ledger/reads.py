@@ -17,7 +17,7 @@ from domain.shanghai import month_after, month_of
 from domain.withdrawal import FROZEN, Decision, Door, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.outbox import backlog
 from ledger.rows import applicant_of, open_withdrawal
 from ledger.tables import (
@@ -29,6 +29,9 @@ from ledger.tables import (
     withdrawal_events,
     withdrawals,
 )
+
+BLANKED = "***"
+"""What is shown in place of a name whose time of keeping is over."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ _APPROVALS = (
 )
 _RECORD = select(withdrawals, verifications.c.expires_at, _APPROVALS).join_from(withdrawals, verifications)
 _BY_ID = _RECORD.where(withdrawals.c.id == bindparam("withdrawal_id"))
+_OF_ACCOUNT = _BY_ID.where(withdrawals.c.account_id == bindparam("account_id"))
 _EVENTS = (
     select(withdrawal_events)
     .where(withdrawal_events.c.withdrawal_id == bindparam("withdrawal_id"))
@@ -148,7 +152,7 @@ class Reads:
     """Queries; nothing here locks or changes a row."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
     rules: EligibilityRules
 
     def account(self, account_id: str, *, now: datetime) -> AccountView:
@@ -158,7 +162,7 @@ class Reads:
             balance = connection.execute(_BALANCE, {"account_id": account_id}).mappings().first()
             if balance is None:
                 raise NotFound
-            applicant = applicant_of(connection, self.keys, balance, month=month)
+            applicant = applicant_of(connection, self.keys, balance, month=month, named=False)
             blockers = self.rules.blockers(applicant, month)
             if open_withdrawal(connection, account_id) is not None:
                 blockers.insert(
@@ -175,10 +179,15 @@ class Reads:
             next_eligible_on=month_after(month) if applicant.month_used else None,
         )
 
-    def withdrawal(self, withdrawal_id: UUID) -> WithdrawalRecord:
-        """One application; ``NotFound`` if there is none."""
+    def withdrawal(self, withdrawal_id: UUID, *, of: str | None = None) -> WithdrawalRecord:
+        """One application, of the account ``of`` if one is given; ``NotFound`` if there is none.
+
+        Another account's is left out by the query itself, before a subquery runs or a name is decrypted: the answer
+        takes as long as for one that does not exist.
+        """
+        query = _BY_ID if of is None else _OF_ACCOUNT
         with self.database.transaction() as connection:
-            row = connection.execute(_BY_ID, {"withdrawal_id": withdrawal_id}).mappings().first()
+            row = connection.execute(query, {"withdrawal_id": withdrawal_id, "account_id": of}).mappings().first()
         if row is None:
             raise NotFound
         return self._record(row)
@@ -227,7 +236,7 @@ class Reads:
             applicant=row["applicant"],
             amount_fen=row["amount_fen"],
             status=Status(row["status"]),
-            account_name=self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"])),
+            account_name=self._account_name(row),
             bank_name=row["bank_name"],
             branch_name=row["branch_name"],
             card_last4=row["card_last4"],
@@ -240,6 +249,11 @@ class Reads:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
+
+    def _account_name(self, row: RowMapping) -> str:
+        if row["account_name"] is None:
+            return BLANKED
+        return self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
 
 
 def read_oversight(database: Database) -> Oversight:

@@ -15,7 +15,7 @@ from domain.eligibility import Applicant
 from domain.errors import InvariantBroken, NotFound, Reason
 from domain.withdrawal import OPEN, USES_MONTH, Door, Standing, Status
 from domain.working_days import ArrivalWindow
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.tables import (
     accounts,
     balances,
@@ -210,16 +210,26 @@ def move_on(
 
 
 def applicant_of(
-    connection: Connection, keys: KeyRing, balance: RowMapping, *, month: Any, but: UUID | None = None
+    connection: Connection,
+    keys: Keys,
+    balance: RowMapping,
+    *,
+    month: Any,
+    but: UUID | None = None,
+    named: bool = True,
 ) -> Applicant:
-    """What the rules look at, read under the account's lock; ``but`` is the withdrawal that asks about itself."""
+    """What the rules look at, read under the account's lock; ``but`` is the withdrawal that asks about itself.
+
+    The name is opened only where it is compared: ``named``.
+    """
     account_id = balance["account_id"]
     account = connection.execute(_ACCOUNT, {"account_id": account_id}).mappings().one()
+    name = account["subject_name"] if named else None
     used = connection.execute(_MONTH_USED, {"account_id": account_id, "month": month, "but": but}).first()
     return Applicant(
         account_id=account_id,
         subject_type=SubjectType(account["subject_type"]),
-        subject_name=keys.decrypt(account["subject_name"], column="accounts.subject_name", row=account_id),
+        subject_name=name and keys.decrypt(name, column="accounts.subject_name", row=account_id),
         verified=account["verified"],
         has_phone=account["phone"] is not None,
         suspended=account["suspended"],

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy Core. Amounts are BIGINT fen; times are timestamptz; ``bytea`` columns are encrypted.
+"""The tables, as SQLAlchemy Core. Amounts are BIGINT fen; times are timestamptz; ``bytea`` columns are sealed.
 
 Whatever lets money move is held here by a constraint and not by an ``if`` elsewhere: once a month, one open
 application, four eyes, a freeze that ends once, an operation that is booked once.
@@ -80,6 +80,18 @@ def _one_of(column: str, words: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(word)) for word in sorted(words))})"
 
 
+def written_in() -> Column[Any]:
+    """Which transaction wrote the row, by PostgreSQL's own word: what the audit chain seals by."""
+    return Column("written_in", BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint"))
+
+
+def written_in_index(table: str) -> Index:
+    """Rows are appended in about the order of their transactions, so a BRIN index costs next to nothing."""
+    return Index(
+        f"{table}_written_in_idx", "written_in", postgresql_using="brin", postgresql_with={"autosummarize": "true"}
+    )
+
+
 def _moment(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
@@ -150,6 +162,8 @@ transactions = Table(
     Index(None, "account_id", "id"),
     # Most transactions are charges: the moves of one withdrawal are found without walking over them.
     Index("transactions_of_withdrawal_idx", "withdrawal_id", postgresql_where=text("withdrawal_id IS NOT NULL")),
+    written_in(),
+    written_in_index("transactions"),
     comment="The book: each has two or more postings that sum to zero and is never changed.",
 )
 
@@ -163,6 +177,8 @@ postings = Table(
     Column("amount_fen", BigInteger, CheckConstraint("amount_fen <> 0", name="not_nothing"), nullable=False),
     CheckConstraint(f"({_one_of('bucket', CUSTOMER_BUCKETS)}) = (account_id IS NOT NULL)", name="customer_bucket"),
     Index("postings_account_id_idx", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    written_in(),
+    written_in_index("postings"),
     comment="What a transaction adds to a bucket (negative: takes from it), in fen.",
 )
 
@@ -176,12 +192,12 @@ withdrawals = Table(
     Column("status", Text, CheckConstraint(_one_of("status", Status), name="status"), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("month", Date, CheckConstraint("extract(day from month) = 1", name="month_first_day"), nullable=False),
-    Column("account_name", LargeBinary, nullable=False),
+    Column("account_name", LargeBinary),
     Column("bank_name", Text, nullable=False),
     Column("branch_name", Text, nullable=False),
-    Column("card_number", LargeBinary, nullable=False),
+    Column("card_number", LargeBinary),
     Column("card_last4", Text, nullable=False),
-    Column("phone", LargeBinary, nullable=False),
+    Column("phone", LargeBinary),
     Column("phone_masked", Text, nullable=False),
     Column("approvals_needed", SmallInteger, nullable=False),
     _moment("verified_at", nullable=True),
@@ -208,6 +224,7 @@ withdrawals = Table(
     Index("withdrawals_record_idx", "account_id", text("created_at DESC"), text("id DESC")),
     Index("withdrawals_by_status_idx", "status", text("created_at DESC"), text("id DESC")),
     Index("withdrawals_newest_idx", text("created_at DESC"), text("id DESC")),
+    Index("withdrawals_to_blank_idx", "updated_at", postgresql_where=text("card_number IS NOT NULL")),
     Index("withdrawals_unfinished_idx", "id", postgresql_where=text(_one_of("status", OPEN))),
     comment="Every application and where it stands.",
 )
@@ -225,6 +242,8 @@ withdrawal_events = Table(
     Column("operation_key", Text, unique=True),
     _moment("at"),
     Index(None, "withdrawal_id", "id"),
+    written_in(),
+    written_in_index("withdrawal_events"),
     comment="What happened to a withdrawal, when, by whom and through which door; no personal data.",
 )
 
@@ -238,6 +257,7 @@ verifications = Table(
     Column("tries_left", SmallInteger, CheckConstraint("tries_left >= 0", name="tries_left"), nullable=False),
     _moment("sent_at", nullable=True),
     _moment("expires_at"),
+    Index("verifications_to_blank_idx", "expires_at", postgresql_where=text("code_mac IS NOT NULL")),
     comment="The phone code of an application, as a keyed MAC; its tries are counted down here.",
 )
 
@@ -254,6 +274,8 @@ decisions = Table(
     CheckConstraint("approver <> applicant", name="four_eyes"),
     # The applicant is the withdrawal's own, so the check above can't be talked around.
     ForeignKeyConstraint(["withdrawal_id", "applicant"], ["withdrawals.id", "withdrawals.applicant"]),
+    written_in(),
+    written_in_index("decisions"),
     comment="Finance's decisions: one a person by primary key, never the applicant's by check.",
 )
 
@@ -269,6 +291,8 @@ resolutions = Table(
     _moment("resolved_at"),
     CheckConstraint("resolver <> applicant", name="four_eyes"),
     ForeignKeyConstraint(["withdrawal_id", "applicant"], ["withdrawals.id", "withdrawals.applicant"]),
+    written_in(),
+    written_in_index("resolutions"),
     comment="Finance's word on a transfer whose outcome the bank did not tell.",
 )
 
@@ -282,6 +306,8 @@ instructions = Table(
     Column("word", Text, nullable=False),
     Column("note", Text, nullable=False),
     _moment("recorded_at"),
+    written_in(),
+    written_in_index("instructions"),
     comment="What an authenticated caller of the API asked for; the workflow carries out nothing else in their name.",
 )
 
@@ -309,6 +335,7 @@ idempotency_keys = Table(
     Column("answer_status", SmallInteger),
     Column("answer_body", LargeBinary),
     _moment("created_at"),
+    Index("idempotency_keys_to_blank_idx", "created_at", postgresql_where=text("answer_body IS NOT NULL")),
     comment="Written in the transaction of the application it protects; the first answer follows, encrypted.",
 )
 
@@ -319,6 +346,15 @@ bank_cursor = Table(
     Column("cursor", Text, nullable=False),
     _moment("moved_at"),
     comment="Up to where the bank's changes were read and everyone concerned was prompted.",
+)
+
+seen_notifications = Table(
+    "seen_notifications",
+    metadata,
+    Column("id_digest", LargeBinary, primary_key=True),
+    _moment("seen_at"),
+    Index("seen_notifications_by_age", "seen_at"),
+    comment="Event ids of the bank's notifications that have prompted, for a week.",
 )
 
 oversight = Table(
@@ -402,5 +438,24 @@ working_calendar = Table(
     comment="Chinese working days, whole published years only.",
 )
 
-APPEND_ONLY = (transactions, postings, withdrawal_events, decisions, resolutions, instructions)
-"""Never updated, never deleted: by trigger, and by the rights of the application's role."""
+daily_uses = Table(
+    "daily_uses",
+    metadata,
+    Column("kind", Text, CheckConstraint("kind IN ('code', 'wrong_try')", name="kind"), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("used", Integer, CheckConstraint("used > 0", name="used"), nullable=False),
+    comment="How often a phone (as a keyed MAC) was sent a code and an account tried a wrong one, by Shanghai day.",
+)
+
+sms_budget = Table(
+    "sms_budget",
+    metadata,
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("used", Integer, CheckConstraint("used >= 0", name="used"), nullable=False, server_default="0"),
+    comment="How many codes went out to everybody in an hour, over shards, so that no two customers wait for one row.",
+)
+
+FORGETTABLE = (seen_notifications, daily_uses, sms_budget, outbox)
+"""Where the application's role may delete: rows that prove nothing, and are of no use after a while."""

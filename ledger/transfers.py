@@ -16,7 +16,7 @@ from domain.errors import FourEyesViolated, InvariantBroken, NotPossibleNow, Rea
 from domain.withdrawal import BankAnswer, Door, Standing, Status, TransferState
 from ledger import book
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.moves import Instruction, unfreeze_if_frozen
 from ledger.rows import Happening, already_happened, lock_withdrawal, move_on, record, standing_of
 from ledger.tables import resolutions, transactions, transfers
@@ -56,7 +56,7 @@ class Transfers:
     """What may be asked of the bank, and what its answers do to the money."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
 
     def prepare(self, withdrawal_id: UUID, *, now: datetime) -> TransferOrder | None:
         """Commits the transfer as ``prepared``, so that from here on the bank counts as asked.

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from domain import failure
 from domain.errors import CodeExpired, NotPossibleNow, Reason, Refusal, TooManyRequests, WrongCode
-from domain.verification import CODE_DIGITS, CODE_LIFE, RESEND_AFTER, SENDS
+from domain.verification import CODE_DIGITS, CODE_LIFE, RESEND_AFTER, SENDS, STANDARD_LIMITS, CodeLimits
 from domain.withdrawal import FROZEN, Door, Standing, Status
+from ledger.code_limits import count_code, count_wrong_try, refuse_without_tries
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import Keys
 from ledger.rows import Happening, lock_withdrawal, move_on, record, standing_of
 from ledger.tables import verifications
 
@@ -39,14 +40,16 @@ class Verifications:
     """Issues codes and judges tries; the counting is PostgreSQL's, under the account's lock."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
+    limits: CodeLimits = STANDARD_LIMITS
 
     def issue_code(self, withdrawal_id: UUID, *, send_key: str, now: datetime) -> CodeToSend:
         """Draws a new code, which replaces the one before, and counts the send.
 
         The same ``send_key`` again is the same send tried again: it draws anew, since the SMS gateway may or
         may not have sent the first, but counts once. Refuses with ``TooManyRequests`` within 60 seconds of the
-        last send or after five, ``CodeExpired`` once the ten minutes are over, and ``NotPossibleNow``.
+        last send or after five, and until the day or the hour is over where the account, the phone or everybody
+        together have used theirs up; ``CodeExpired`` once the ten minutes are over, and ``NotPossibleNow``.
         """
         code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
         with self.database.transaction() as connection:
@@ -56,20 +59,28 @@ class Verifications:
                 raise _over(row)
             if now >= verification["expires_at"]:
                 raise CodeExpired
-            if verification["last_send_key"] != send_key:
+            counts = verification["last_send_key"] != send_key
+            if counts:
                 self._count_send(connection, row, verification, send_key, now)
             self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
             phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
+            if counts and verification["sends"] > 0:  # The first was counted when the application was taken down.
+                refuse_without_tries(connection, self.limits, row["account_id"], now)
+                count_code(connection, self.keys, self.limits, phone, now)
         return CodeToSend(phone, code, row["amount_fen"], row["card_last4"])
 
     def try_code(self, withdrawal_id: UUID, code: str, *, by: str, now: datetime) -> Standing:
         """Judges a try. The right code is recorded as ``verified_at``; giving it again is no error.
 
         ``WrongCode`` says how many tries are left and uses one up; the fifth ends the withdrawal as ``expired``.
-        ``CodeExpired`` and ``NotPossibleNow`` change nothing.
+        ``CodeExpired`` and ``NotPossibleNow`` change nothing, nor does ``TooManyRequests``: an account that used its
+        day's wrong tries up is refused before the code is looked at, so that the refusal says nothing about it.
         """
         with self.database.transaction() as connection:
             row = lock_withdrawal(connection, withdrawal_id)
+            if Status(row["status"]).is_final:
+                raise _over(row)
+            refuse_without_tries(connection, self.limits, row["account_id"], now)
             verification = self._verification(connection, withdrawal_id)
             mac = verification["code_mac"]
             right = mac is not None and hmac.compare_digest(mac, self.keys.code_mac(code, bound_to=_bound(row)))
@@ -111,10 +122,11 @@ class Verifications:
             return standing_of(verified)
         left = verification["tries_left"] - 1
         self._change(connection, row["id"], tries_left=left)
+        left_today = count_wrong_try(connection, self.limits, row["account_id"], now)
         record(connection, row, Happening("wrong_code", by, Door.API, now, {"attempts_left": left}))
         if left == 0:
             _expire(connection, row, failure.TOO_MANY_WRONG_CODES, by, now)
-        return WrongCode(attempts_left=left)
+        return WrongCode(attempts_left=min(left, left_today))
 
     def _count_send(
         self, connection: Connection, row: RowMapping, verification: RowMapping, send_key: str, now: datetime

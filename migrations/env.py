@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from ledger.tables import metadata
+from ledger.audit_tables import metadata
 from settings import MigrationSettings
 
 

@@ -16,7 +16,6 @@ import httpx
 from pydantic import ValidationError
 from rich.console import Console
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError
 
@@ -30,6 +29,7 @@ from operations.checking import Checking
 from operations.exporting import open_new, write_day
 from operations.looking import Looking
 from operations.runs import Runs
+from payloads.encryption import data_converter
 from settings import Settings
 
 USAGE = 2
@@ -45,7 +45,10 @@ async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
     try:
         match asked.command:
             case "verify":
-                return await Checking(database).verify(now=_now())
+                audit = None
+                if settings.audit_anchor_file is not None:
+                    audit = os.environ | {"WITHDRAWALS_DATABASE_URL": settings.database_url.get_secret_value()}
+                return await Checking(database, audit).verify(now=_now())
             case "letters":
                 return await _letters(database, replay=asked.replay)
             case "export":
@@ -59,7 +62,8 @@ async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
 async def _with_runs(asked: argparse.Namespace, settings: Settings, database: Database) -> Answer:
     cases = Cases(database)
     connection: dict[str, Any] = {"target_host": "localhost:7233", **ClientConfig.load_client_connect_config()}
-    client = await Client.connect(**connection, lazy=True, data_converter=pydantic_data_converter)
+    converter = data_converter(settings.payload_keys(), connection.get("namespace", "default"))
+    client = await Client.connect(**connection, lazy=True, data_converter=converter)
     runs = Runs(client, settings.task_queue)
     async with httpx.AsyncClient(base_url=settings.bank_url, timeout=10, trust_env=False) as http:
         looking = Looking(cases, runs, HttpBank(http))

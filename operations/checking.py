@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -19,16 +19,17 @@ from ledger.statements import Statements
 from operations.answers import Answer, Grid
 
 AUDIT = "ledger.audit_verification"
-"""The command that reads the whole audit chain, where this version has one."""
+"""The command that reads the whole audit chain."""
 LOOKED_AT_LATELY = timedelta(minutes=10)
 MANY = 100
 
 
 @dataclass(frozen=True)
 class Checking:
-    """Reads only."""
+    """Reads only. ``audit`` is the environment of the audit chain's own command, None where no anchor is kept."""
 
     database: Database
+    audit: Mapping[str, str] | None = None
 
     async def verify(self, *, now: datetime) -> Answer:
         """Every check, each with what it found."""
@@ -36,7 +37,7 @@ class Checking:
             "the invariants": await asyncio.to_thread(self._invariants),
             "the sweep": await asyncio.to_thread(self._sweep, now),
             "the bank's statements": await asyncio.to_thread(self._statements, now),
-            "the audit chain": await asyncio.to_thread(_audit),
+            "the audit chain": await asyncio.to_thread(self._audit_chain),
             "the console's messages": await asyncio.to_thread(self._letters),
         }
         rows = [[name, "; ".join(wrong) or said] for name, (said, wrong) in found.items()]
@@ -83,6 +84,14 @@ class Checking:
             wrong.append(f"the last one read is of {last}")
         return "none read yet" if last is None else f"read up to {last}, and no difference is open", wrong
 
+    def _audit_chain(self) -> tuple[str, list[str]]:
+        if self.audit is None:
+            return "not looked at: no anchor is configured here", []
+        command = [sys.executable, "-m", AUDIT]
+        done = subprocess.run(command, env=self.audit, capture_output=True, text=True, check=False)  # noqa: S603
+        said = " ".join((done.stdout if done.returncode == 0 else done.stderr).split())
+        return said, [said[-300:] or f"exit code {done.returncode}"] if done.returncode else []
+
     def _letters(self) -> tuple[str, list[str]]:
         oversight = read_oversight(self.database)
         wrong = [f"{oversight.dead_letters} were given up"] if oversight.dead_letters else []
@@ -91,12 +100,3 @@ class Checking:
 
 def _yuan(fen: int | None) -> str:
     return "nothing" if fen is None else format_yuan(fen)
-
-
-def _audit() -> tuple[str, list[str]]:
-    if importlib.util.find_spec(AUDIT) is None:
-        return "this version has none", []
-    done = subprocess.run([sys.executable, "-m", AUDIT], capture_output=True, text=True, check=False)  # noqa: S603
-    said = (done.stdout + done.stderr).strip().splitlines()
-    last = said[-1] if said else f"exit code {done.returncode}"
-    return last, [last] if done.returncode else []

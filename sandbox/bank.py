@@ -372,4 +372,4 @@ def _parse_cursor(cursor: str) -> int:
 
 
 def _chance(rate: float) -> bool:
-    return random.random() < rate  # noqa: S311 - faults, not secrets
+    return random.random() < rate  # noqa: S311 - faults, not secrets # nosec B311

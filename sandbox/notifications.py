@@ -38,7 +38,8 @@ class Notifications:
         if self._webhook is None or not switches.notify:
             return
         now = self._clock()
-        delay = REORDER_WITHIN_S * random.random() if switches.reorder_notifications else 0  # noqa: S311 - no secret
+        late_by = REORDER_WITHIN_S * random.random()  # noqa: S311 - no secret # nosec B311
+        delay = late_by if switches.reorder_notifications else 0
         body = {
             "type": "transfer.updated",
             "timestamp": as_rfc3339(now),

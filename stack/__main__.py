@@ -56,6 +56,7 @@ def _where_everything_is(stack: LocalStack) -> str:
         ("OpenAPI", f"{stack.api_url}/openapi.json"),
         ("Temporal UI", stack.temporal_ui_url),
         ("Temporal", stack.temporal.address),
+        ("codec server", stack.codec_url),
         ("sandbox", f"{stack.sandbox_url}/docs"),
         ("PostgreSQL", f"{HOST}:{stack.ports.postgres}/{DATABASE}, {stack.state.postgres}/passwords.json"),
         ("logs", str(stack.state.logs)),

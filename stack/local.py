@@ -24,8 +24,10 @@ _COMMAND_SECONDS: Final = 120.0
 _START_SECONDS: Final = 60.0
 # What a room may take to finish what it is at; the worker allows its activities 20 s.
 _GRACE_SECONDS: Final = 25.0
-# The API and the sandbox have short calls only.
+# The sandbox has short calls only.
 _CALL_SECONDS: Final = 10
+
+_METRICS: Final = "WITHDRAWALS_WORKER_METRICS_ADDRESS"
 
 # Variables of the user's shell that would lead a process of the stack to another server, or through a proxy.
 _FOREIGN: Final = ("WITHDRAWALS_", "SANDBOX_", "TEMPORAL_", "PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -42,6 +44,7 @@ class LocalStack:
     sandbox: Process
     worker: Process
     api: Process
+    codec: Process
     environment: dict[str, str]
 
     @property
@@ -53,12 +56,16 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.sandbox}"
 
     @property
+    def codec_url(self) -> str:
+        return f"http://{HOST}:{self.ports.codec}"
+
+    @property
     def temporal_ui_url(self) -> str:
         return f"http://{HOST}:{self.ports.temporal_ui}"
 
     def require_running(self) -> None:
         """Raises ProcessFailed for the first process that has ended."""
-        for process in (self.postgres.process, self.temporal.process, self.sandbox, self.worker, self.api):
+        for process in (self.postgres.process, self.temporal.process, self.sandbox, self.worker, self.api, self.codec):
             process.require_running()
 
     def wait_until_ready(self) -> None:
@@ -67,6 +74,7 @@ class LocalStack:
         The sandbox has no say in /readyz; without it no token is verified.
         """
         self.sandbox.wait_until(lambda: answers(f"{self.sandbox_url}/healthz"), seconds=_START_SECONDS)
+        self.codec.wait_until(lambda: answers(f"{self.codec_url}/healthz"), seconds=_START_SECONDS)
 
         def everything_works() -> bool:
             self.require_running()
@@ -76,7 +84,8 @@ class LocalStack:
 
     def another_worker(self) -> contextlib.AbstractContextManager[Process]:
         """One more worker beside the stack's own, until the block is left."""
-        return _running("another worker", ["worker.py"], self.state.log("another-worker"), self.environment)
+        environment = {key: value for key, value in self.environment.items() if key != _METRICS}
+        return _running("another worker", ["worker.py"], self.state.log("another-worker"), environment)
 
 
 @contextlib.contextmanager
@@ -98,6 +107,7 @@ def running_stack(
         require_free(port, needed_for)
     with contextlib.ExitStack() as parts:
         tell("PostgreSQL and Temporal")
+        state.payload_key_file()  # Before Temporal has a file of its own.
         # Temporal gets ready while PostgreSQL does.
         temporal = parts.enter_context(
             Temporal.running(
@@ -105,6 +115,7 @@ def running_stack(
                 port=ports.temporal,
                 ui_port=ports.temporal_ui,
                 database=state.temporal_database,
+                codec=f"http://{HOST}:{ports.codec}",
             )
         )
         postgres = parts.enter_context(
@@ -118,11 +129,12 @@ def running_stack(
         if postgres_through is not None:
             environment |= {"WITHDRAWALS_DATABASE_URL": replace(postgres.logins, port=postgres_through).url(APP_ROLE)}
         environment |= extra
-        tell("the sandbox, the worker and the API")
+        tell("the sandbox, the worker, the API and the codec server")
         commands = {
             "sandbox": ("the sandbox", _uvicorn("sandbox.app:create_app", ports.sandbox)),
             "worker": ("the worker", ["worker.py"]),
-            "api": ("the API", _uvicorn("api.app:create_app", ports.api)),
+            "codec": ("the codec server", _uvicorn("api.codec_server:create_app", ports.codec)),
+            "api": ("the API", ["-m", "api", "--host", HOST, "--port", str(ports.api)]),
         }
         rooms = {
             room: parts.enter_context(_running(name, command, state.log(room), environment))
@@ -137,6 +149,8 @@ def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
     return [
         (ports.api, "the API"),
         (ports.sandbox, "the sandbox"),
+        (ports.codec, "the codec server"),
+        (ports.worker_metrics, "the worker's metrics"),
         (ports.postgres, "PostgreSQL"),
         (ports.temporal, "Temporal"),
         (ports.temporal_ui, "Temporal's UI"),
@@ -146,12 +160,32 @@ def _ports_needed(ports: Ports) -> list[tuple[int, str]]:
 def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, str]:
     """What every process of the stack is told; each reads its own part."""
     sandbox = f"http://{HOST}:{ports.sandbox}"
+    temporal_ui = f"http://{HOST}:{ports.temporal_ui}"
     inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith(_FOREIGN)}
     return inherited | {
         "PYTHONUNBUFFERED": "1",
+        # What the default, production, would refuse to start with.
+        "WITHDRAWALS_MODE": "sandbox",
+        "WITHDRAWALS_DECIDE_BY_SIGNAL": "true",
+        "WITHDRAWALS_SERVE_OPENAPI": "true",
+        # Load and guessing come from one address and one token here.
+        "WITHDRAWALS_CALLS_PER_SECOND": "5000",
+        "WITHDRAWALS_CALLS_BURST": "50000",
+        "WITHDRAWALS_BILLING_CALLS_PER_SECOND": "5000",
+        "WITHDRAWALS_BILLING_CALLS_BURST": "50000",
+        "WITHDRAWALS_REFUSED_PER_SECOND": "5000",
+        "WITHDRAWALS_REFUSED_BURST": "50000",
         "WITHDRAWALS_DATABASE_URL": logins.url(APP_ROLE),
         "WITHDRAWALS_MIGRATION_DATABASE_URL": logins.url(OWNER_ROLE),
         "WITHDRAWALS_KEY_FILE": str(state.key_file()),
+        "WITHDRAWALS_AUDIT_ANCHOR_FILE": str(state.audit_anchor),
+        "WITHDRAWALS_AUDIT_SIGNING_KEY_FILE": str(state.audit_signing_key()),
+        "WITHDRAWALS_AUDIT_PUBLIC_KEY_FILE": str(state.audit_public_key),
+        "WITHDRAWALS_PAYLOAD_KEY_FILE": str(state.payload_key_file()),
+        "WITHDRAWALS_CODEC_ORIGINS": f"{temporal_ui},http://localhost:{ports.temporal_ui}",
+        # The dev server's UI has nobody logged in, and no token to send.
+        "WITHDRAWALS_CODEC_ORIGIN_WITHOUT_TOKEN": temporal_ui,
+        _METRICS: f"{HOST}:{ports.worker_metrics}",
         "WITHDRAWALS_BANK_URL": sandbox,
         "WITHDRAWALS_SMS_URL": sandbox,
         "WITHDRAWALS_BANK_WEBHOOK_SECRETS": state.webhook_secret(),
@@ -176,7 +210,6 @@ def room_environment(state: State, ports: Ports, logins: Logins) -> dict[str, st
 
 def _uvicorn(factory: str, port: int) -> list[str]:
     return [
-        # The API writes a line of its own for each request; uvicorn's would have account ids in it.
         *("-m", "uvicorn", "--factory", factory, "--no-access-log", "--host", HOST, "--port", str(port)),
         f"--timeout-graceful-shutdown={_CALL_SECONDS}",
     ]

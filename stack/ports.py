@@ -40,6 +40,7 @@ class Ports:
     postgres: int = 5433
     temporal: int = 7233
     temporal_ui: int = 8233
+    worker_metrics: int = 8004
 
     @classmethod
     def with_offset(cls, offset: int) -> Ports:

@@ -26,7 +26,7 @@ def main() -> None:
         sys.exit(f"No stack is up on {state.root} and port {ports.postgres}: `make up` starts one")
     environment = room_environment(state, ports, Logins.stored(state.postgres, ports.postgres))
     os.chdir(ROOT)
-    os.execvpe(options.command[0], options.command, environment)  # noqa: S606 - no shell is wanted
+    os.execvpe(options.command[0], options.command, environment)  # noqa: S606 - no shell is wanted # nosec B606
 
 
 if __name__ == "__main__":

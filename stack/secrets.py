@@ -26,11 +26,15 @@ def make_secrets(folder: Path) -> list[str]:
     for name in ("postgres_password", "temporal_password", "grafana_password"):
         _kept(folder / name, secrets.token_urlsafe(24))
     for name in ("bank_webhook_secrets", "events_secrets"):
-        _kept(folder / name, f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
+        # The mark at its front keeps it out of production: see production.py.
+        _kept(folder / name, f"whsec_{base64.b64encode(b'sandbox:' + secrets.token_bytes(32)).decode()}")
     _kept(folder / "database_url", _url(APP_ROLE, passwords["app"]))
     _kept(folder / "migration_database_url", _url(OWNER_ROLE, passwords["owner"]))
     with State.locked(folder / "made") as state:
         _kept(folder / "keys.json", state.key_file().read_text())
+        _kept(folder / "payload-keys.json", state.payload_key_file().read_text())
+        _kept(folder / "audit-signing-key.pem", state.audit_signing_key().read_text())
+        _kept(folder / "audit-public-key.pem", state.audit_public_key.read_text())
     return sorted(file.name for file in folder.iterdir() if file.is_file())
 
 

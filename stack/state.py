@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 
 class StateInUse(Exception):
     """Another stack runs on the same state."""
@@ -44,7 +47,9 @@ class State:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StateInUse(state.root) from None
-            for folder in (state.logs, state.keys, state.temporal_database.parent, state.sandbox_book.parent):
+            for file in (state.temporal_database, state.sandbox_book, state.audit_anchor):
+                file.parent.mkdir(mode=0o700, exist_ok=True)
+            for folder in (state.logs, state.keys):
                 folder.mkdir(mode=0o700, exist_ok=True)
             yield state
 
@@ -80,7 +85,45 @@ class State:
         """The keys for encrypted fields and phone codes; made once, as without them the fields are lost."""
         file = self.keys / "keys.json"
         if not file.exists():
-            keys = {"field_keys": {"k1": _key()}, "current_field_key": "k1", "code_key": _key()}
+            # The mark keeps them out of production: see production.py.
+            keys = {"made_for": "sandbox", "field_keys": {"k1": _key()}, "current_field_key": "k1", "code_key": _key()}
+            write_private(file, json.dumps(keys, indent=2))
+        return file
+
+    def audit_signing_key(self) -> Path:
+        """The Ed25519 key that signs the head of the audit chain; made once."""
+        file = self.keys / "audit-signing-key.pem"
+        if not file.exists():
+            key = Ed25519PrivateKey.generate()
+            public = key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            private = key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            # The public half first: a key without it would be one whose lines nobody can check.
+            write_private(self.audit_public_key, public.decode())
+            write_private(file, private.decode())
+        return file
+
+    @property
+    def audit_public_key(self) -> Path:
+        """What checks the signatures."""
+        return self.keys / "audit-public-key.pem"
+
+    @property
+    def audit_anchor(self) -> Path:
+        """Grows by a signed line whenever the audit chain does."""
+        return self.root / "audit" / "anchors.jsonl"
+
+    def payload_key_file(self) -> Path:
+        """The keys for what travels through Temporal; made once, as without them no run can go on."""
+        file = self.keys / "payload-keys.json"
+        if not file.exists():
+            # Runs in clear would be refused. The rows are the record: the sweep starts every unfinished one again.
+            for old in self.temporal_database.parent.glob(f"{self.temporal_database.name}*"):
+                old.rename(old.with_name(f"unencrypted-{old.name}"))
+            keys = {"payload_keys": {"k1": _key()}, "current_payload_key": "k1"}
             write_private(file, json.dumps(keys, indent=2))
         return file
 
@@ -88,7 +131,9 @@ class State:
         """What the bank signs its notifications with, as Standard Webhooks writes secrets."""
         file = self.keys / "webhook-secret"
         if not file.exists():
-            write_private(file, f"whsec_{_key()}")
+            # The mark at its front keeps it out of production: see production.py.
+            secret = base64.b64encode(b"sandbox:" + secrets.token_bytes(32)).decode()
+            write_private(file, f"whsec_{secret}")
         return file.read_text("ascii")
 
 
@@ -119,6 +164,8 @@ def main() -> None:
     """Makes the keys of the state that is named, where they are missing: `python -m stack.state folder`."""
     with State.locked(Path(sys.argv[1])) as state:
         state.key_file()
+        state.audit_signing_key()
+        state.payload_key_file()
 
 
 if __name__ == "__main__":

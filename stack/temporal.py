@@ -37,8 +37,9 @@ def dynamic_config_arguments() -> list[str]:
 class Temporal:
     """A running server with the namespace `default`."""
 
-    def __init__(self, process: Process, port: int, health: str) -> None:
+    def __init__(self, process: Process, port: int, health: str, metrics_url: str) -> None:
         self.process = process
+        self.metrics_url = metrics_url
         self.address = f"{HOST}:{port}"
         self._health = health
 
@@ -51,13 +52,14 @@ class Temporal:
         port: int = 0,
         ui_port: int | None = None,
         database: Path | None = None,
+        codec: str | None = None,
         search_attributes: Sequence[str] = (),
     ) -> Iterator[Temporal]:
         """Runs a server until the block is left: port 0 takes a free one, no UI port runs without the UI.
 
-        Without a database file everything is kept in memory. Search attributes are given as `Name=Type`.
-        It may not answer yet when the block begins: see `wait_until_ready`. It dies with the thread that
-        entered the block. Raises PortTaken.
+        Without a database file everything is kept in memory. Search attributes are given as `Name=Type`; `codec` is
+        the codec server that the UI asks. It may not answer yet when the block begins: see `wait_until_ready`. It
+        dies with the thread that entered the block. Raises PortTaken.
         """
         free_port, http_port, metrics_port = free_ports(3)
         port = port or free_port
@@ -66,6 +68,7 @@ class Temporal:
         if ui_port is not None:
             require_free(ui_port, "Temporal's UI")
             ui = [f"--ui-port={ui_port}", "--ui-disable-news-fetch"]
+            ui += [f"--ui-codec-endpoint={codec}"] if codec is not None else []
         storage = []
         if database is not None:
             # With a file and SQLite's defaults the server is three times slower.
@@ -91,7 +94,8 @@ class Temporal:
             environment=_environment(),
         )
         try:
-            yield cls(process, port, f"http://{HOST}:{http_port}/api/v1/namespaces/default")
+            health = f"http://{HOST}:{http_port}/api/v1/namespaces/default"
+            yield cls(process, port, health, f"http://{HOST}:{metrics_port}")
         finally:
             process.stop()
 

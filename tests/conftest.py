@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
+from payloads.encryption import data_converter
+from payloads.keys import PayloadKeys, rotate
 from stack.postgres import Postgres
 from stack.temporal import Temporal
 from tests.databases import Database, copied_database, migrate
@@ -51,6 +52,15 @@ def temporal_address(temporal: Temporal) -> str:
 
 
 @pytest.fixture(scope="session")
-async def temporal_client(temporal_address: str) -> Client:
-    """A client as the worker and the API have it."""
-    return await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+def payload_key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The keys of what travels through Temporal in this run of the tests."""
+    file = tmp_path_factory.mktemp("keys") / "payload-keys.json"
+    rotate(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+async def temporal_client(temporal_address: str, payload_key_file: Path) -> Client:
+    """A client as the worker and the API have it: payloads are encrypted."""
+    converter = data_converter(PayloadKeys(payload_key_file), "default")
+    return await Client.connect(temporal_address, data_converter=converter)

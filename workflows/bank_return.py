@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.bank import BankActivities
     from activities.ledger import LedgerActivities
     from domain.withdrawal import RETURN_WORKFLOW_TYPE, Status
+    from payloads.refused import RefusedPayload
     from workflows import options
     from workflows.notices import tell_if_returned
 
@@ -57,6 +58,9 @@ class BankReturnWorkflow:
             retry_policy=options.ASK_BANK_RETRIES,
         )
         if answer is None:
+            return None
+        if isinstance(answer, RefusedPayload):
+            self._looks_wanted = True  # Nobody of ours answered: asked again.
             return None
         standing = await workflow.execute_local_activity_method(
             LedgerActivities.record_answer,

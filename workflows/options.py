@@ -52,3 +52,6 @@ SWEEP_RETRIES = RetryPolicy(maximum_attempts=2)
 
 STATEMENT_WITHIN = timedelta(hours=20)
 """A bank whose statement is late is asked until the next day's is due."""
+
+UPKEEP_STEP = timedelta(hours=1)
+"""The first batch seals everything there is, and a first clean-up may find years: neither is in a hurry."""

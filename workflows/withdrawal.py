@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import CodeExpired, InvalidRequest, NotPossibleNow
     from domain.shanghai import end_of
     from domain.withdrawal import WORKFLOW_TYPE, BankAnswer, Standing, Status, read_decision
+    from payloads.refused import genuine
     from workflows import options
     from workflows.details import describe
     from workflows.notices import tell_if_returned
@@ -190,7 +191,7 @@ class WithdrawalWorkflow:
         """Finance's decision through Temporal's own door; the same rules hold, and the event says the way."""
         # Taken as it comes and read here: a payload of another shape would be dropped without a word.
         try:
-            decision = read_decision(word)
+            decision = read_decision(genuine(word))
             key = f"{workflow.info().workflow_id}:decide:{decision.approver}:{decision.decision}"
             await self._step(LedgerActivities.decide_by_hand, f"Finance: {decision.decision}", decision, key)
         except (FailureError, ValueError) as refused:
@@ -278,14 +279,16 @@ class WithdrawalWorkflow:
         if self._here.status is Status.PROCESSING and self._here.window is not None:
             patience = max(patience, end_of(self._here.window.latest) - workflow.now())
         try:
-            answer = await workflow.execute_activity_method(
-                BankActivities.ask_bank,
-                args=[self._id, workflow.now()],
-                summary="Ask the bank",
-                start_to_close_timeout=options.ASK_BANK,
-                schedule_to_close_timeout=patience,
-                heartbeat_timeout=options.BANK_HEARTBEAT,
-                retry_policy=options.ASK_BANK_RETRIES,
+            answer = genuine(
+                await workflow.execute_activity_method(
+                    BankActivities.ask_bank,
+                    args=[self._id, workflow.now()],
+                    summary="Ask the bank",
+                    start_to_close_timeout=options.ASK_BANK,
+                    schedule_to_close_timeout=patience,
+                    heartbeat_timeout=options.BANK_HEARTBEAT,
+                    retry_policy=options.ASK_BANK_RETRIES,
+                )
             )
         except FailureError as error:
             if as_broken(error):
@@ -309,7 +312,7 @@ class WithdrawalWorkflow:
             schedule_to_close_timeout=2 * options.CHECK_BANK,
             retry_policy=options.CHECK_BANK_ONCE,
         )
-        if answer is not None and answer.is_outcome:
+        if answer is not None and genuine(answer).is_outcome:
             await self._record(answer)
 
     async def _record(self, answer: BankAnswer) -> None:
@@ -324,16 +327,15 @@ class WithdrawalWorkflow:
             await self._send_code(f"{workflow.info().workflow_id}:first")
 
     async def _send_code(self, send_key: str) -> None:
-        self._learn(
-            await workflow.execute_activity_method(
-                SmsActivities.send_code,
-                args=[self._id, send_key, workflow.now()],
-                summary="Send the phone code",
-                start_to_close_timeout=options.SEND_CODE,
-                schedule_to_close_timeout=options.SEND_CODE_ALTOGETHER,
-                retry_policy=options.SEND_CODE_RETRIES,
-            )
+        standing = await workflow.execute_activity_method(
+            SmsActivities.send_code,
+            args=[self._id, send_key, workflow.now()],
+            summary="Send the phone code",
+            start_to_close_timeout=options.SEND_CODE,
+            schedule_to_close_timeout=options.SEND_CODE_ALTOGETHER,
+            retry_policy=options.SEND_CODE_RETRIES,
         )
+        self._learn(genuine(standing))
 
     async def _stop_sending(self) -> None:
         if self._first_code is not None and not self._first_code.done():

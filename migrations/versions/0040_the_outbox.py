@@ -1,7 +1,7 @@
 """The outbox: which changes of status the console's backend is still to be told of.
 
 Revision ID: 0040
-Revises: 0005
+Revises: 0020
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0040"
-down_revision = "0005"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

@@ -14,6 +14,7 @@ from api.app import build_app
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.parts import Parts
+from api.rate_limits import CallLimits, Rate
 from api.request_log import log_json_lines
 from domain.approval import ApprovalPolicy
 from domain.eligibility import EligibilityRules
@@ -23,6 +24,7 @@ from ledger.database import Database
 from ledger.encryption import KeyRing
 from ledger.moves import Moves
 from ledger.outbox import Outbox
+from ledger.notifications import SeenNotifications
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.transfers import Transfers
@@ -32,8 +34,13 @@ from tests.api.clock import ManualClock
 from tests.api.console import Console
 from tests.api.issuer import AUDIENCE, ISSUER, TestIssuer
 from tests.api.played_engine import PlayedEngine
+from tests.hypothesis_profiles import load_profile
+
+load_profile()
 
 WEBHOOK_SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (7, 8)]
+
+GENEROUS = Rate(per_second=1e6, burst=10**6)
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -98,6 +105,8 @@ def parts(
         engine=engine,
         authenticator=Authenticator(issuer, ISSUER, AUDIENCE, clock),
         bank_signature=BankSignature(WEBHOOK_SECRETS),
+        notifications=SeenNotifications(ledger_database),
+        limits=CallLimits(people=GENEROUS, billing=GENEROUS, strangers=GENEROUS),
         clock=clock,
     )
 

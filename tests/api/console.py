@@ -43,6 +43,9 @@ _TABLES = (
     "resolutions",
     "transfers",
     "idempotency_keys",
+    "account_changes",
+    "daily_uses",
+    "sms_budget",
 )
 
 

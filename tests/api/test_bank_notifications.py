@@ -8,9 +8,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from sqlalchemy import text
 from standardwebhooks import Webhook
 
+from api.parts import Parts
 from domain.withdrawal import BankAnswer, TransferState
+from ledger.notifications import KEPT
+from tests.api.clock import ManualClock
 from tests.api.conftest import WEBHOOK_SECRETS
 from tests.api.console import Console, refused
 from tests.api.played_engine import PlayedEngine
@@ -23,21 +27,28 @@ def notification(client_ref: object, kind: str = "transfer.updated") -> bytes:
 
 
 async def notify(
-    console: Console, body: bytes, *, secret: str = WEBHOOK_SECRETS[0], age: timedelta = timedelta(), **spoiled: Any
+    console: Console,
+    body: bytes,
+    *,
+    secret: str = WEBHOOK_SECRETS[0],
+    age: timedelta = timedelta(),
+    event_id: str | None = None,
+    **spoiled: Any,
 ) -> httpx.Response:
-    """A signed notification; ``spoiled`` headers replace good ones, None leaves one out."""
+    """A signed notification of an event of its own; ``spoiled`` headers replace good ones, None leaves one out."""
     sent_at = datetime.now(UTC) - age
+    event_id = event_id or f"msg_{uuid4().hex}"
     headers = {
-        "webhook-id": "msg_1",
+        "webhook-id": event_id,
         "webhook-timestamp": str(int(sent_at.timestamp())),
-        "webhook-signature": Webhook(secret).sign("msg_1", sent_at, body.decode(errors="replace")),
+        "webhook-signature": Webhook(secret).sign(event_id, sent_at, body.decode(errors="replace")),
     } | {name.replace("_", "-"): value for name, value in spoiled.items()}
     kept = {name: value for name, value in headers.items() if value is not None}
     return await console.http.post("/v1/bank-notifications", content=body, headers=kept)
 
 
 async def test_a_notification_prompts_and_changes_nothing(console: Console, engine: PlayedEngine) -> None:
-    """204; the run of that withdrawal is told to ask the bank, and no row moves. A repeat does the same."""
+    """204; the run of that withdrawal is told to ask the bank, and no row moves. Other news of it does the same."""
     withdrawal = await console.verified()
     engine.heard.clear()
     async with console.nothing_changes():
@@ -45,6 +56,39 @@ async def test_a_notification_prompts_and_changes_nothing(console: Console, engi
             answer = await notify(console, notification(withdrawal["id"]))
             assert (answer.status_code, answer.content) == (204, b"")
     assert engine.heard == [("bank_changed while processing", UUID(withdrawal["id"]))] * 2
+
+
+async def test_an_event_prompts_once(console: Console, engine: PlayedEngine) -> None:
+    """A recording played again, and the bank's own repeat under a new time and secret, answer 204 and prompt nobody."""
+    withdrawal = await console.verified()
+    engine.heard.clear()
+    for secret in (*WEBHOOK_SECRETS, WEBHOOK_SECRETS[0]):
+        assert (await notify(console, notification(withdrawal["id"]), secret=secret, event_id="e")).status_code == 204
+    assert engine.heard == [("bank_changed while processing", UUID(withdrawal["id"]))]
+
+
+async def test_an_event_whose_prompt_failed_is_not_taken_for_seen(console: Console, engine: PlayedEngine) -> None:
+    """The bank's next try prompts: an id is written down after its prompt, never before."""
+    withdrawal = await console.verified()
+    engine.away = True
+    answer = await notify(console, notification(withdrawal["id"]), event_id="e")
+    refused(answer, 503, "temporarily_unavailable")
+    engine.away = False
+    engine.heard.clear()
+    assert (await notify(console, notification(withdrawal["id"]), event_id="e")).status_code == 204
+    assert engine.heard == [("bank_changed while processing", UUID(withdrawal["id"]))]
+
+
+async def test_seen_events_are_forgotten_after_a_week(console: Console, parts: Parts, clock: ManualClock) -> None:
+    """A few with each new one, so that the table stays as long as a week's news."""
+    seen = parts.notifications
+    for number in range(25):
+        seen.mark_seen(f"old-{number}", now=clock())
+    for number in range(3):
+        assert seen.is_seen("old-0") == (number == 0)
+        seen.mark_seen(f"new-{number}", now=clock() + KEPT + timedelta(seconds=1))
+    with parts.database.transaction() as connection:
+        assert connection.execute(text("SELECT count(*) FROM seen_notifications")).scalar_one() == 3
 
 
 async def test_a_notification_of_a_paid_withdrawal_asks_about_a_return(console: Console, engine: PlayedEngine) -> None:
@@ -84,7 +128,7 @@ async def test_an_unsigned_or_badly_signed_notification_is_unauthenticated(
         await notify(console, b"\xff\xfe"),
     ]
     signature = Webhook(WEBHOOK_SECRETS[0]).sign("msg_1", datetime.now(UTC), good.decode())
-    answers.append(await notify(console, good + b" ", webhook_signature=signature))
+    answers.append(await notify(console, good + b" ", event_id="msg_1", webhook_signature=signature))
     for answer in answers:
         refused(answer, 401, "unauthenticated")
     assert engine.heard == []

@@ -24,6 +24,7 @@ async def test_the_app_starts_and_says_what_is_missing(
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"field_keys": {"k1": KEY}, "current_field_key": "k1", "code_key": KEY}))
     for name, value in {
+        "WITHDRAWALS_MODE": "sandbox",
         "WITHDRAWALS_DATABASE_URL": database.app_url,
         "WITHDRAWALS_KEY_FILE": str(keys),
         "WITHDRAWALS_BANK_URL": "http://127.0.0.1:9",

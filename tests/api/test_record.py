@@ -12,11 +12,11 @@ from tests.api.played_engine import PlayedEngine
 
 
 async def cancelled_applications(console: Console, clock: ManualClock, how_many: int) -> list[str]:
-    """Ids, newest first; two and two of the same moment."""
+    """Ids, newest first; two and two of the same moment, and no more than a phone's five codes a day."""
     ids = []
     for number in range(how_many):
         if number % 2 == 0:
-            clock.move_on(timedelta(minutes=1))
+            clock.move_on(timedelta(minutes=1) if number < 4 else timedelta(days=1))
         withdrawal = await console.applied(amount=f"{number + 1}.00")
         await console.as_customer("POST", f"/v1/withdrawals/{withdrawal['id']}/cancel")
         ids.append((withdrawal["created_at"], withdrawal["id"]))

@@ -14,7 +14,7 @@ from compose_spec.models import ComposeSpecification
 from temporalio.envconfig import ClientConfig
 
 from sandbox.settings import Settings as SandboxSettings
-from settings import MigrationSettings, Settings
+from settings import CodecSettings, MigrationSettings, Settings
 from stack.secrets import make_secrets
 from tests.databases import ROOT
 from tests.deployment.written import (
@@ -30,9 +30,10 @@ from tests.deployment.written import (
 )
 
 KUBERNETES = "1.33"
+NAMED_BY_A_SETTING = {"keys.json", "payload-keys.json", "audit-signing-key.pem"}
 
 OUR_VARIABLES = {
-    *(f"WITHDRAWALS_{name}".upper() for name in (*Settings.model_fields, *MigrationSettings.model_fields)),
+    *(f"WITHDRAWALS_{name}".upper() for name in (*Settings.model_fields, *MigrationSettings.model_fields, *CodecSettings.model_fields)),
     *(f"SANDBOX_{name}".upper() for name in SandboxSettings.model_fields),
     "WITHDRAWALS_SECRETS_DIR",
     # Temporal's own (temporalio.envconfig).
@@ -75,7 +76,7 @@ def test_every_variable_of_ours_is_a_setting() -> None:
     for name, service in ours().items():
         assert set(service["environment"]) <= OUR_VARIABLES, name
         for target in mounted_secrets(service):
-            assert target == "keys.json" or target.upper() in OUR_VARIABLES, (name, target)
+            assert target in NAMED_BY_A_SETTING or target.upper() in OUR_VARIABLES, (name, target)
     assert set(manifest("ConfigMap", "settings")["data"]) <= OUR_VARIABLES
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import pytest
 
 from stack.ports import free_ports
@@ -38,12 +40,20 @@ def secrets(tmp_path: Path, database: Database) -> Path:
         "bank_webhook_secrets": SECRET,
         "events_secrets": SECRET,
         "keys": json.dumps(keys),
+        "payload_keys": json.dumps({"payload_keys": {"k1": key}, "current_payload_key": "k1"}),
+        "audit_signing_key": _signing_key(),
     }
     folder = tmp_path / "made"
     folder.mkdir()
     for name, secret in made.items():
         (folder / name).write_text(secret)
     return folder
+
+
+def _signing_key() -> str:
+    private = serialization.PrivateFormat.PKCS8
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()).decode()
 
 
 def mounted(service: Json, secrets: Path, folder: Path) -> Path:
@@ -94,10 +104,23 @@ def test_the_api_starts(secrets: Path, tmp_path: Path) -> None:
 
 def test_the_worker_starts(secrets: Path, tmp_path: Path, temporal: Temporal) -> None:
     """Connected to Temporal and to its database, on a task queue of its own."""
-    queue: dict[str, str] = {"WITHDRAWALS_TASK_QUEUE": "deployment", "TEMPORAL_ADDRESS": temporal.address}
+    [port] = free_ports(1)
+    queue: dict[str, str] = {
+        "WITHDRAWALS_TASK_QUEUE": "deployment",
+        "WITHDRAWALS_AUDIT_ANCHOR_FILE": str(tmp_path / "anchors.jsonl"),
+        "WITHDRAWALS_WORKER_METRICS_ADDRESS": f"127.0.0.1:{port}",
+        "TEMPORAL_ADDRESS": temporal.address,
+    }
     with started("worker", secrets, tmp_path, port=None, **queue) as process:
         log = tmp_path / "worker.log"
         process.wait_until(lambda: "worker.started" in log.read_text(), seconds=60)
+
+
+def test_the_codec_server_starts(secrets: Path, tmp_path: Path) -> None:
+    """It is given the payload keys and nothing else."""
+    [port] = free_ports(1)
+    with started("codec", secrets, tmp_path, port=port) as process:
+        process.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60)
 
 
 def test_the_sandbox_starts(secrets: Path, tmp_path: Path) -> None:

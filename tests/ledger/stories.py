@@ -15,12 +15,12 @@ from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType
 from domain.eligibility import EligibilityRules
 from domain.shanghai import end_of
-from domain.verification import CODE_LIFE
+from domain.verification import CODE_LIFE, CodeLimits
 from domain.withdrawal import BankAnswer, Decision, Door, Standing, Status, TransferState
 from ledger.accounts import Accounts, Registration
 from ledger.applications import Application, Applications, FirstAnswer
 from ledger.database import Database
-from ledger.encryption import KeyRing
+from ledger.encryption import KeyRing, Keys
 from ledger.moves import Instruction, Moves
 from ledger.reads import Reads
 from ledger.tables import Bucket
@@ -43,6 +43,9 @@ SUCCEEDED = BankAnswer(TransferState.SUCCEEDED, "B-1")
 REFUSED = BankAnswer(TransferState.FAILED, "B-1", "account_closed")
 RETURNED = BankAnswer(TransferState.RETURNED, "B-1", "name_mismatch")
 
+NO_DAILY_LIMITS = CodeLimits(wrong_tries_a_day=1_000_000, codes_a_day=1_000_000, codes_an_hour=1_000_000)
+"""Stories apply as often as they like; the limits of a day and an hour have tests of their own."""
+
 
 @dataclass(frozen=True)
 class Balances:
@@ -64,7 +67,7 @@ class Ledger:
     """Every part of the ledger on one database, wired as worker and API wire it."""
 
     database: Database
-    keys: KeyRing
+    keys: Keys
     accounts: Accounts
     applications: Applications
     verifications: Verifications
@@ -73,15 +76,15 @@ class Ledger:
     reads: Reads
 
     @classmethod
-    def on(cls, database: Database, keys: KeyRing | None = None) -> Ledger:
-        """The standard rules and limits; keys of its own unless others are given."""
+    def on(cls, database: Database, keys: Keys | None = None, limits: CodeLimits = NO_DAILY_LIMITS) -> Ledger:
+        """The standard rules, and of the limits those of one withdrawal; keys of its own unless others are given."""
         keys, rules = keys or key_ring(), EligibilityRules()
         return cls(
             database,
             keys,
             Accounts(database, keys),
-            Applications(database, keys, rules, ApprovalPolicy()),
-            Verifications(database, keys),
+            Applications(database, keys, rules, ApprovalPolicy(), limits=limits),
+            Verifications(database, keys, limits),
             Moves(database, keys, rules),
             Transfers(database, keys),
             Reads(database, keys, rules),
@@ -108,7 +111,8 @@ class Ledger:
         """All rows of all tables but the calendar, to show that a refused call changed nothing."""
         tables = (
             "accounts", "balances", "transactions", "postings", "withdrawals", "withdrawal_events",
-            "verifications", "decisions", "resolutions", "transfers", "idempotency_keys",
+            "verifications", "decisions", "resolutions", "transfers", "idempotency_keys", "account_changes",
+            "daily_uses", "sms_budget",
         )  # fmt: skip
         with self.database.snapshot() as connection:
             return {

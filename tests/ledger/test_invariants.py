@@ -102,6 +102,11 @@ _PLANTS: dict[str, Plant] = {
     "money the bank was asked for is unfrozen only on its no or finance's word": Plant(
         (Status.FAILED,), ("UPDATE transfers SET state = 'accepted'",)
     ),
+    "the audit chain is whole": Plant(
+        (Status.PAID,),
+        (("INSERT INTO audit_batches VALUES (1, 1, 0, 9, '{}', now(), decode(repeat('00', 32), 'hex'), "
+         "decode(repeat('01', 32), 'hex'))"),),
+    ),
 }  # fmt: skip
 
 

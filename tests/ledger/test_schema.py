@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from ledger.tables import APPEND_ONLY, metadata, outbox
+from ledger.audit_tables import APPEND_ONLY, SEALED, metadata
+from ledger.tables import FORGETTABLE
 from stack.postgres import APP_ROLE, OWNER_ROLE
 from tests import databases
 from tests.ledger.stories import Ledger
@@ -39,19 +40,33 @@ def test_the_checks_say_what_the_tables_say(database: databases.Database) -> Non
 
 
 def test_the_application_owns_nothing(ledger: Ledger) -> None:
-    """Its role reads and inserts everywhere, updates what is not append-only, and deletes only what was told."""
+    """Its role reads and inserts everywhere, updates what is not append-only, and deletes only what proves nothing."""
     query = text("""
-        SELECT tablename, tableowner, privilege, has_table_privilege(current_user, tablename, privilege) AS has
+        SELECT tablename, tableowner, privilege,
+            CASE privilege WHEN 'INSERT' THEN has_any_column_privilege(current_user, tablename, privilege)
+            ELSE has_table_privilege(current_user, tablename, privilege) END AS has
         FROM pg_tables,
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
         WHERE schemaname = 'public' AND tablename <> 'alembic_version'""")
     append_only = {table.name for table in APPEND_ONLY}
+    forgettable = {table.name for table in FORGETTABLE}
     with ledger.database.transaction() as connection:
         assert connection.execute(text("SELECT current_user")).scalar_one() == APP_ROLE
         rows = connection.execute(query).all()
     assert {row.tablename for row in rows} == set(metadata.tables)
     for row in rows:
         granted = {"SELECT", "INSERT"} | (set() if row.tablename in append_only else {"UPDATE"})
-        granted |= {"DELETE"} if row.tablename == outbox.name else set()
+        granted |= {"DELETE"} if row.tablename in forgettable else set()
         assert row.tableowner == OWNER_ROLE
         assert row.has == (row.privilege in granted), row
+
+
+def test_the_application_does_not_say_which_transaction_it_is(ledger: Ledger) -> None:
+    """A row dated back into a sealed range, or ahead of every range to come, is none it could write."""
+    query = text("""
+        SELECT attrelid::regclass::text AS name, attname FROM pg_attribute
+        WHERE attrelid = ANY (CAST(:tables AS regclass[])) AND attnum > 0 AND attidentity = ''
+          AND NOT has_column_privilege(current_user, attrelid, attnum, 'INSERT')""")
+    with ledger.database.transaction() as connection:
+        withheld = connection.execute(query, {"tables": [table.name for table in SEALED]}).all()
+    assert sorted(withheld) == sorted((table.name, "written_in") for table in SEALED)

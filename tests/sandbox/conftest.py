@@ -163,6 +163,8 @@ def sandbox_process(tmp_path: Path) -> Iterator[SandboxProcess]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     sandbox = SandboxProcess(tmp_path, port)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
+    try:
+        sandbox.start()
+        yield sandbox
+    finally:
+        sandbox.kill()  # Also one that did not answer in time.

@@ -9,7 +9,7 @@ from stack.ports import HOST, Ports, PortTaken, free_ports, is_free, require_fre
 
 def test_an_offset_moves_every_port() -> None:
     """PORT_OFFSET is added to each port, so that two stacks share none."""
-    assert Ports.with_offset(100) == Ports(8100, 8101, 8102, 8103, 5533, 7333, 8333)
+    assert Ports.with_offset(100) == Ports(8100, 8101, 8102, 8103, 5533, 7333, 8333, 8104)
     assert Ports.with_offset(0) == Ports()
 
 

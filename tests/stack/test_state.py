@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import stat
 from pathlib import Path
@@ -16,9 +17,12 @@ def test_keys_are_made_once(tmp_path: Path) -> None:
     with State.locked(tmp_path / "a state") as state:
         assert (state.key_file().read_text(), state.webhook_secret()) == first
     keys = json.loads(first[0])
-    assert set(keys) == {"field_keys", "current_field_key", "code_key"}
+    assert set(keys) == {"made_for", "field_keys", "current_field_key", "code_key"}
     assert keys["field_keys"][keys["current_field_key"]] != keys["code_key"]
     assert first[1].startswith("whsec_")
+    # What tells production that they are not for it.
+    assert keys["made_for"] == "sandbox"
+    assert base64.b64decode(first[1].removeprefix("whsec_")).startswith(b"sandbox:")
 
 
 def test_what_is_secret_is_the_owner_s_alone(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class Customer:
     account_id: str
     phone: str
     card_number: str
+    name: str = NAME
 
     def apply(self, amount: str = "500.00", *, key: str | None = None) -> httpx.Response:
         """One application, under a key of its own unless one is given."""
@@ -32,7 +33,7 @@ class Customer:
             "account_id": self.account_id,
             "amount": amount,
             "bank_card": {
-                "account_name": NAME,
+                "account_name": self.name,
                 "bank_name": "招商银行",
                 "branch_name": "上海分行张江支行",
                 "card_number": self.card_number,

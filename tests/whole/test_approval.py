@@ -69,6 +69,6 @@ def test_a_signal_nobody_can_read_does_no_harm(world: World) -> None:
     withdrawal_id = customer.verified("50000.00")
     for word in ('{"approver": "fin-1"}', '"approve"', "null", '{"approver": "fin-1", "decision": "perhaps"}'):
         run = ("--workflow-id", f"withdrawal-{withdrawal_id}")
-        world.temporal("workflow", "signal", *run, "--name", "decide", "--input", word)
+        world.temporal("workflow", "signal", *run, "--name", "decide", "--input", word, *world.codec("finance"))
     assert world.decide(withdrawal_id, "approve", by="fin-1").status_code == 200
     customer.becomes(withdrawal_id, "paid")

@@ -112,6 +112,11 @@ class World:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def codec(self, scope: str) -> tuple[str, ...]:
+        """What makes the command line encrypt what it sends and decrypt what it shows."""
+        token = self.bearer(scope, "somebody-at-the-command-line")["Authorization"]
+        return ("--codec-endpoint", self.stack.codec_url, "--codec-auth", token)
+
     def count_runs(self, query: str) -> int:
         """How many runs Temporal lists for a query."""
         said = self.temporal("workflow", "count", "--query", query, "--output", "json")
@@ -130,4 +135,6 @@ class World:
         """Somebody of finance decides at the command line."""
         word = {"approver": by, "decision": decision, "note": "by hand"}
         run = ("--workflow-id", f"withdrawal-{withdrawal_id}")
-        self.temporal("workflow", "signal", *run, "--name", "decide", "--input", json.dumps(word))
+        self.temporal(
+            "workflow", "signal", *run, "--name", "decide", "--input", json.dumps(word), *self.codec("finance")
+        )

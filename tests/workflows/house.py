@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,9 +16,11 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import Interceptor, Worker
 
+from activities.audit import AuditActivities
 from activities.bank import BankActivities
 from activities.ledger import LedgerActivities
 from activities.reconciliation import ReconciliationActivities
+from activities.retention import RetentionActivities
 from activities.sms import SmsActivities
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType
@@ -26,6 +28,8 @@ from domain.eligibility import EligibilityRules
 from domain.withdrawal import Decision, Outcome, Standing, Status, TransferState, Verb, workflow_id
 from ledger.accounts import Accounts, Registration
 from ledger.applications import Application, Applications
+from ledger.audit_anchor import AnchorFile
+from ledger.audit_chain import AuditChain
 from ledger.database import Database
 from ledger.encryption import KeyRing
 from ledger.instructions import Instructions
@@ -33,6 +37,7 @@ from ledger.invariants import violations
 from ledger.moves import Moves
 from ledger.notices import Notices
 from ledger.reads import AccountView, Reads
+from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
@@ -58,6 +63,7 @@ class House:
     bank: FakeBank = field(default_factory=FakeBank)
     sms: FakeSmsGateway = field(default_factory=FakeSmsGateway)
     task_queue: str = field(default_factory=lambda: f"withdrawals-{uuid4()}")
+    anchor: AnchorFile | None = None
     account_id: str = field(default_factory=lambda: f"acct_{next(_numbers)}")
 
     def __post_init__(self) -> None:
@@ -86,15 +92,18 @@ class House:
 
     def worker(self, *interceptors: Interceptor, **changes: Any) -> Worker:
         """A worker on this house's own task queue; run it with ``async with``."""
+        open_doors = {"decide_by_signal": True} | changes
         return build_worker(
             self.client,
             self.task_queue,
-            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **changes),
+            ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
             bank=BankActivities(self.bank, self.transfers),
             sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
                 self.client, self.task_queue, self.bank, Sweeps(self.database), self.statements, self.database
             ),
+            audit=AuditActivities(AuditChain(self.database), self.anchor),
+            retention=RetentionActivities(Retention(self.database, timedelta(days=180))),
             threads=ThreadPoolExecutor(4),
             interceptors=interceptors,
         )

@@ -1,0 +1,115 @@
+"""Counting what the phone code may use up beyond one withdrawal: wrong tries, codes of a phone, codes of everybody.
+
+Each count is one conditional statement of PostgreSQL, so that no two callers pass on the same last one. Rows are
+locked in one order: the account's balances, its counts, its phone's, and last a shard of the budget.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Date, DateTime, Integer, SmallInteger, Text, bindparam, select, text
+
+from domain.errors import TooManyRequests
+from domain.shanghai import day_of, end_of
+from domain.verification import CodeLimits
+from ledger.encryption import Keys
+from ledger.tables import daily_uses
+
+SHARDS = 16
+"""How many sends at once find a row of the hour's budget without waiting for one another."""
+
+_USE = text("""
+    INSERT INTO daily_uses AS counted (kind, subject, day, used) VALUES (:kind, :subject, :day, 1)
+    ON CONFLICT (kind, subject, day) DO UPDATE SET used = counted.used + 1 WHERE counted.used < :most
+    RETURNING used
+""").bindparams(
+    bindparam("kind", type_=Text),
+    bindparam("subject", type_=Text),
+    bindparam("day", type_=Date),
+    bindparam("most", type_=Integer),
+)
+_USED = select(daily_uses.c.used).where(
+    daily_uses.c.kind == "wrong_try",
+    daily_uses.c.subject == bindparam("subject"),
+    daily_uses.c.day == bindparam("day"),
+)
+_HOURS_SHARDS = text("""
+    INSERT INTO sms_budget (hour, shard) SELECT :hour, generate_series(1, :shards)
+    WHERE NOT EXISTS (SELECT FROM sms_budget WHERE hour = :hour)
+    ON CONFLICT DO NOTHING
+""").bindparams(bindparam("hour", type_=DateTime(timezone=True)), bindparam("shards", type_=Integer))
+# A shard's share is the budget over the shards, the remainder with the first ones. Whoever finds a shard locked takes
+# another one: nobody waits, and nobody holds two.
+_TAKE_ANY_SHARD = text("""
+    UPDATE sms_budget SET used = used + 1
+    WHERE hour = :hour AND shard = (
+        SELECT shard FROM sms_budget WHERE hour = :hour AND used < (:budget + :shards - shard) / :shards
+        ORDER BY (shard + :start) % :shards LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING shard
+""").bindparams(
+    bindparam("hour", type_=DateTime(timezone=True)),
+    *(bindparam(name, type_=Integer) for name in ("budget", "shards", "start")),
+)
+_TAKE_THIS_SHARD = text("""
+    UPDATE sms_budget SET used = used + 1
+    WHERE hour = :hour AND shard = :shard AND used < (:budget + :shards - shard) / :shards
+    RETURNING shard
+""").bindparams(
+    bindparam("hour", type_=DateTime(timezone=True)),
+    bindparam("shard", type_=SmallInteger),
+    *(bindparam(name, type_=Integer) for name in ("budget", "shards")),
+)
+
+
+def wrong_tries_left(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> int:
+    """How many wrong tries the account has left today. The caller holds the account's lock."""
+    used = connection.execute(_USED, {"subject": account_id, "day": day_of(now)}).scalar() or 0
+    return max(0, limits.wrong_tries_a_day - used)
+
+
+def refuse_without_tries(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> None:
+    """``TooManyRequests`` until the day is over if the account has tried too often already."""
+    if wrong_tries_left(connection, limits, account_id, now) == 0:
+        raise TooManyRequests(retry_after_s=_until(end_of(day_of(now)), now))
+
+
+def count_wrong_try(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> int:
+    """Uses one of the account's wrong tries up and returns how many are left today."""
+    used = _use(connection, "wrong_try", account_id, limits.wrong_tries_a_day, now)
+    return limits.wrong_tries_a_day - (limits.wrong_tries_a_day if used is None else used)
+
+
+def count_code(connection: Connection, keys: Keys, limits: CodeLimits, phone: str, now: datetime) -> None:
+    """Counts a code for the phone's day and for the hour's budget; ``TooManyRequests`` if either is used up.
+
+    The phone is looked up by a MAC. The last statement of a transaction: a shard is held no longer than it must be.
+    """
+    subject = keys.lookup_mac(phone, purpose="codes a phone is sent").hex()
+    if _use(connection, "code", subject, limits.codes_a_day, now) is None:
+        raise TooManyRequests(retry_after_s=_until(end_of(day_of(now)), now))
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    budget = {"hour": hour, "budget": limits.codes_an_hour, "shards": SHARDS}
+    connection.execute(_HOURS_SHARDS, {"hour": hour, "shards": SHARDS})
+    start = random.randrange(SHARDS)  # noqa: S311 - spreads load, hides nothing
+    if connection.execute(_TAKE_ANY_SHARD, {**budget, "start": start}).first() is not None:
+        return
+    # Either the budget is used up or every shard with room is locked this instant: waiting for one tells which.
+    for shard in range(1, SHARDS + 1):
+        if connection.execute(_TAKE_THIS_SHARD, {**budget, "shard": shard}).first() is not None:
+            return
+    raise TooManyRequests(retry_after_s=_until(hour + timedelta(hours=1), now))
+
+
+def _use(connection: Connection, kind: str, subject: str, most: int, now: datetime) -> int | None:
+    """The count with this one, or None if it would be one too many."""
+    if most < 1:
+        return None
+    use = {"kind": kind, "subject": subject, "day": day_of(now), "most": most}
+    used: int | None = connection.execute(_USE, use).scalar()
+    return used
+
+
+def _until(moment: datetime, now: datetime) -> int:
+    return max(1, int((moment - now).total_seconds() + 0.999))
