@@ -10,8 +10,9 @@ PORT_OFFSET ?= 0
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
 
-.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted test fuzz check lint types \
-	imports security migrations-check openapi-check release-check format lock screens sbom audit-packages clean
+.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted operations secrets capacity \
+	restore-rehearsal test fuzz check lint types imports security migrations-check openapi-check release-check format \
+	lock screens sbom audit-packages clean
 
 help:
 	@echo "make demo      two withdrawals on a stack of their own, told as they happen"
@@ -25,6 +26,10 @@ help:
 	@echo "make format    formats the code"
 	@echo "make calendar  loads the calendar of newly published years into the stack that is up"
 	@echo "make screens   pictures of every page of the console into docs/screens; needs Chromium"
+	@echo "make operations ARGS=stuck  the operators' command line on the stack that is up (ARGS=--help: all it can)"
+	@echo "make secrets   makes the secrets of docker-compose.yml, where they are missing"
+	@echo "make capacity  measures what a withdrawal takes, on the stack that is up"
+	@echo "make restore-rehearsal  restores a back-up of a running stack, and lets everything finish"
 	@echo "make rotate-keys   a new field key, and every value rewritten to it, while the stack is up (FINISH=1 adds none)"
 	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
 	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
@@ -53,6 +58,18 @@ up: $(VENV)
 
 calendar: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.calendar
+
+secrets: $(VENV)
+	@$(RUN) stack.secrets .state/secrets
+
+capacity: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m bench.capacity $(ARGS)
+
+restore-rehearsal: $(VENV)
+	@$(RUN) pytest tests/whole/test_restore.py $(ARGS)
+
+operations: $(VENV)
+	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m operations $(ARGS)
 
 rotate-keys: $(VENV)
 	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m ledger.rotation $(if $(FINISH),--finish)

@@ -5,11 +5,20 @@ The connection to Temporal is configured by Temporal's own variables and TOML pr
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import (
+    PydanticBaseSettingsSource as Source,
+)
 
 from domain.approval import ApprovalPolicy
 from domain.eligibility import EligibilityRules
@@ -19,11 +28,39 @@ from ledger.audit_anchor import AnchorFile
 from ledger.kept_keys import KeptKeys, KeyRingFile, KeyRingInEnvironment
 from payloads.keys import PayloadKeys
 
+SECRETS = "WITHDRAWALS_SECRETS_DIR"
 
-class Settings(BaseSettings):
+
+class _FromEnvironmentOrFiles(BaseSettings):
+    """A variable, or else a file of its name in lower case where secrets are mounted."""
+
+    # An empty variable is one that is not set: Compose and Kubernetes can't leave one out.
+    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", env_ignore_empty=True, hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, *_: Source, **__: Source
+    ) -> tuple[Source, ...]:
+        """Files come last; a folder that is not there has none."""
+        folder = Path(os.environ.get(SECRETS, "/run/secrets"))
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if folder.is_dir() else ()
+        return (init_settings, env_settings, *files)
+
+
+class MigrationSettings(_FromEnvironmentOrFiles):
+    """What the migrations are told, and nobody else: how to reach the role that owns the schema."""
+
+    migration_database_url: SecretStr
+
+
+class CalendarSettings(_FromEnvironmentOrFiles):
+    """What loads the calendar is told: how to reach the ledger as the application does."""
+
+    database_url: SecretStr
+
+
+class Settings(_FromEnvironmentOrFiles):
     """Every setting with its default; a missing or malformed one stops the process with its name."""
-
-    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_", hide_input_in_errors=True)
 
     mode: Literal["production", "sandbox"] = "production"
     """What ``production.py`` finds unsafe keeps a process of production from starting; the local stack is a sandbox."""
@@ -53,6 +90,10 @@ class Settings(BaseSettings):
     test_cards: Annotated[frozenset[str], NoDecode] = frozenset()
     """Comma separated made-up cards of a sandbox, whose check digit is not looked at. None in production."""
     database_pool_size: int = 16
+    events_url: str | None = None
+    """Where the console's backend hears of every change of status. Without it nothing is told."""
+    events_secrets: Annotated[list[str], NoDecode] = Field(default_factory=list, repr=False)
+    """Comma separated Standard Webhooks secrets; each signs, so that the receiver changes from one to the next."""
     audit_anchor_file: Path | None = None
     """Where the head of the audit chain is signed and kept outside PostgreSQL; append-only storage is best."""
     audit_signing_key_file: Path | None = None
@@ -92,7 +133,7 @@ class Settings(BaseSettings):
     failpoints: Path | None = None
     """A folder of armed failpoints; for the fault programme alone (see ``failpoints.py``)."""
 
-    @field_validator("bank_webhook_secrets", "test_cards", mode="before")
+    @field_validator("bank_webhook_secrets", "events_secrets", "test_cards", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
@@ -101,6 +142,12 @@ class Settings(BaseSettings):
     def traced(self) -> bool:
         """Whether traces are to be made."""
         return bool(self.otlp_endpoint or self.otlp_traces_endpoint)
+
+    @model_validator(mode="after")
+    def _events_are_signed(self) -> Self:
+        if self.events_url is not None and not self.events_secrets:
+            raise ValueError("WITHDRAWALS_EVENTS_URL needs WITHDRAWALS_EVENTS_SECRETS: nothing goes out unsigned")
+        return self
 
     def key_ring(self) -> KeptKeys:
         """The key ring from ``key_file`` or else ``keys``; ``ValueError`` without either."""
@@ -135,10 +182,8 @@ class Settings(BaseSettings):
         return ApprovalPolicy(parse_yuan(self.approval_from), parse_yuan(self.two_approvals_from))
 
 
-class CodecSettings(BaseSettings):
+class CodecSettings(_FromEnvironmentOrFiles):
     """What the codec server is told, and no more: it needs neither the database nor the bank."""
-
-    model_config = SettingsConfigDict(env_prefix="WITHDRAWALS_")
 
     mode: Literal["production", "sandbox"] = "production"
     payload_key_file: Path

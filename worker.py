@@ -55,6 +55,7 @@ from ledger.instructions import Instructions
 from ledger.key_events import KeyEvents
 from ledger.moves import Moves
 from ledger.notices import Notices
+from ledger.outbox import Outbox
 from ledger.retention import Retention
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
@@ -67,6 +68,7 @@ from sms.client import HttpSmsGateway
 from telemetry.engine import StepTelemetry, runtime
 from telemetry.logs import log_json_lines
 from telemetry.traces import NAME, TracedClient, interceptor, tracer_provider
+from webhooks.delivery import tell_of_changes
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
 from workflows.registration import NotRegistered, OfAnotherType, register
@@ -319,10 +321,14 @@ async def run(settings: Settings) -> None:
             kept = schedules(settings.task_queue, sweep_every=sweep_every)
             async with worker:
                 keeping = asyncio.create_task(keep_in_place(client, kept, every=sweep_every))
+                telling = asyncio.create_task(
+                    tell_of_changes(Outbox(database), settings.events_url, settings.events_secrets)
+                )
                 log.info("worker.started", task_queue=settings.task_queue)
                 await stop.wait()
                 log.info("worker.stopping")
                 keeping.cancel()
+                telling.cancel()
     database.close()
     if provider is not None:
         provider.shutdown()

@@ -17,7 +17,7 @@ from opentelemetry.trace import Tracer
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 
-from api import accounts, bank_notifications, billing, finance, operations, reconciliation, withdrawals
+from api import accounts, bank_notifications, billing, dead_letters, finance, operations, reconciliation, withdrawals
 from api.authentication import Authenticator
 from api.bank_signature import BankSignature
 from api.body import BODY_DEADLINE_S, RequestLimits
@@ -39,6 +39,7 @@ from ledger.instructions import Instructions
 from ledger.kept_keys import KeptKeys
 from ledger.key_events import KeyEvents
 from ledger.notifications import SeenNotifications
+from ledger.outbox import Outbox
 from ledger.reads import Oversight, Reads, Waiting
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -60,6 +61,7 @@ ROUTERS = (
     billing.routes,
     bank_notifications.routes,
     reconciliation.routes,
+    dead_letters.routes,
     operations.routes,
 )
 
@@ -173,6 +175,7 @@ def _parts(settings: Settings, keys: KeptKeys, database: Database, client: Clien
         verifications=Verifications(database, keys, limits),
         reads=Reads(database, keys, rules),
         statements=Statements(database),
+        outbox=Outbox(database),
         engine=engine,
         authenticator=Authenticator(
             FetchedKeys(issuer, settings.jwks_url), settings.jwt_issuer, settings.jwt_audience, clock

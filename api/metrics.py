@@ -105,6 +105,12 @@ def _found(oversight: Oversight) -> Iterator[GaugeMetricFamily]:
     yield GaugeMetricFamily(
         "withdrawals_differences_open", "Where the bank's book and ours differ.", oversight.open_differences
     )
+    yield GaugeMetricFamily(
+        "withdrawals_outbox_waiting", "Messages the console's backend has not taken yet.", oversight.messages_waiting
+    )
+    yield GaugeMetricFamily(
+        "withdrawals_outbox_dead_letters", "Messages to the console's backend given up.", oversight.dead_letters
+    )
     if oversight.looked_at is not None:
         yield GaugeMetricFamily(
             "withdrawals_invariants_broken",

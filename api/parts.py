@@ -17,6 +17,7 @@ from ledger.accounts import Accounts
 from ledger.applications import Applications
 from ledger.database import Database
 from ledger.notifications import SeenNotifications
+from ledger.outbox import Outbox
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.verifications import Verifications
@@ -34,6 +35,7 @@ class Parts:
     verifications: Verifications
     reads: Reads
     statements: Statements
+    outbox: Outbox
     engine: Engine
     authenticator: Authenticator
     bank_signature: BankSignature

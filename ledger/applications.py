@@ -218,5 +218,6 @@ class Applications:
             },
         )
         row = read_withdrawal(connection, withdrawal_id)
-        record(connection, row, Happening("applied", application.applicant, Door.API, now))
+        applied = Happening("applied", application.applicant, Door.API, now)
+        record(connection, row, applied, status=Status.AWAITING_VERIFICATION)
         return standing_of(row)

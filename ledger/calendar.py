@@ -6,7 +6,6 @@ out again; the workflow meets the new dates the next time it wakes.
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -22,6 +21,7 @@ from domain.working_days import LOOK_AHEAD, ArrivalWindow, WorkingCalendar
 from ledger.database import Database
 from ledger.rows import Happening, lock_withdrawal, move_on
 from ledger.tables import withdrawals, working_calendar
+from settings import CalendarSettings
 
 _DAYS = select(working_calendar.c.day, working_calendar.c.works).where(
     working_calendar.c.day > bindparam("after"), working_calendar.c.day <= bindparam("until")
@@ -97,7 +97,7 @@ def _renew(database: Database, withdrawal_id: UUID, now: datetime) -> bool:
 
 def main() -> int:
     """The command ``python -m ledger.calendar``; reads ``WITHDRAWALS_DATABASE_URL``."""
-    database = Database.connect(os.environ["WITHDRAWALS_DATABASE_URL"], pool_size=1)
+    database = Database.connect(CalendarSettings().database_url.get_secret_value(), pool_size=1)
     days = published_days()
     moved = load(database, days, now=datetime.now(UTC))
     print(f"working calendar: {min(days)} to {max(days)}, {moved} arrival windows renewed")

@@ -18,6 +18,7 @@ from domain.withdrawal import OPEN, Decision, Door, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import Keys
+from ledger.outbox import backlog
 from ledger.rows import applicant_of, open_withdrawal
 from ledger.tables import (
     balances,
@@ -54,6 +55,8 @@ class Oversight:
     looked_at: datetime | None
     broken_invariants: int | None
     open_differences: int
+    messages_waiting: int
+    dead_letters: int
 
 
 @dataclass(frozen=True)
@@ -276,12 +279,7 @@ class Reads:
 
     def oversight(self) -> Oversight:
         """Whether the invariants held when they were last looked at, and how many differences are open."""
-        open_differences = select(func.count()).where(differences.c.closed_at.is_(None)).scalar_subquery()
-        newest = select(oversight.c.looked_at, oversight.c.broken_invariants)
-        with self.database.transaction() as connection:
-            row = connection.execute(newest).first()
-            count = connection.execute(select(open_differences)).scalar_one()
-        return Oversight(row and row.looked_at, None if row is None else len(row.broken_invariants), count)
+        return read_oversight(self.database)
 
     def _record(self, row: RowMapping) -> WithdrawalRecord:
         window = None
@@ -311,6 +309,18 @@ class Reads:
         if row["account_name"] is None:
             return BLANKED
         return self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
+
+
+def read_oversight(database: Database) -> Oversight:
+    """What the sweep and the daily matching last found; for whoever has no keys, too."""
+    open_differences = select(func.count()).where(differences.c.closed_at.is_(None)).scalar_subquery()
+    newest = select(oversight.c.looked_at, oversight.c.broken_invariants)
+    with database.transaction() as connection:
+        row = connection.execute(newest).first()
+        count = connection.execute(select(open_differences)).scalar_one()
+        waiting, dead = backlog(connection)
+    broken = None if row is None else len(row.broken_invariants)
+    return Oversight(row and row.looked_at, broken, count, waiting, dead)
 
 
 def _filtered(wanted: RecordFilter) -> Select[Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
 from domain.bank_card import SubjectType
 from domain.eligibility import Applicant
@@ -20,6 +20,7 @@ from ledger.tables import (
     accounts,
     balances,
     decisions,
+    outbox,
     verifications,
     withdrawal_events,
     withdrawals,
@@ -76,6 +77,31 @@ _MOVE_ON = (
     .where(withdrawals.c.id == bindparam("b_id"), withdrawals.c.version == bindparam("b_version"))
     .values(version=withdrawals.c.version + 1)
 )
+_EVENT = withdrawal_events.insert()
+_WRITTEN = (
+    _EVENT.values(
+        {
+            name: bindparam(name, type_=withdrawal_events.c[name].type)
+            for name in (
+                "withdrawal_id",
+                "kind",
+                "status",
+                "actor",
+                "door",
+                "data",
+                "operation_key",
+                "at",
+            )
+        }
+    )
+    .returning(withdrawal_events.c.id, withdrawal_events.c.withdrawal_id, withdrawal_events.c.at)
+    .cte("written")
+)
+# Event and outbox in one statement: telling the console costs the move of the money no round trip of its own.
+_EVENT_TO_TELL = insert(outbox).from_select(
+    ["event_id", "withdrawal_id", "since", "next_attempt_at"],
+    select(_WRITTEN.c.id, _WRITTEN.c.withdrawal_id, _WRITTEN.c.at, _WRITTEN.c.at),
+)
 _ALREADY_HAPPENED = select(withdrawal_events.c.id).where(
     withdrawal_events.c.operation_key == bindparam("operation_key")
 )
@@ -108,11 +134,15 @@ def read_withdrawal(connection: Connection, withdrawal_id: UUID) -> RowMapping:
     return row
 
 
+def window_of(row: RowMapping) -> ArrivalWindow | None:
+    """The arrival window of a row; None before the freeze."""
+    if row["earliest"] is None:
+        return None
+    return ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
+
+
 def standing_of(row: RowMapping) -> Standing:
     """What the workflow may know of a row."""
-    window = None
-    if row["earliest"] is not None:
-        window = ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
     return Standing(
         withdrawal_id=row["id"],
         version=row["version"],
@@ -124,7 +154,7 @@ def standing_of(row: RowMapping) -> Standing:
         code_expires_at=row["expires_at"],
         approvals_needed=row["approvals_needed"],
         approvals_given=row["approvals_given"],
-        window=window,
+        window=window_of(row),
         failure_code=row["failure"][0]["code"] if row["failure"] else None,
         changed_at=row["updated_at"],
     )
@@ -138,9 +168,9 @@ def already_happened(connection: Connection, operation_key: str | None) -> bool:
 
 
 def record(connection: Connection, row: RowMapping, happening: Happening, *, status: Status | None = None) -> None:
-    """Writes an event; the status beside it is the row's own unless another is given."""
+    """Writes an event. With a status it is a change that the console's backend is told of; without, the row's own."""
     connection.execute(
-        withdrawal_events.insert(),
+        _EVENT if status is None else _EVENT_TO_TELL,
         {
             "withdrawal_id": row["id"],
             "kind": happening.kind,

@@ -58,6 +58,9 @@ class Bucket(StrEnum):
     REVENUE = "revenue"
 
 
+OUTBOX_WAITING = "delivered_at IS NULL AND dead_at IS NULL"
+"""Neither delivered nor given up."""
+
 CUSTOMER_BUCKETS = (Bucket.AVAILABLE, Bucket.FROZEN, Bucket.VOUCHERS)
 
 
@@ -407,6 +410,26 @@ differences = Table(
     comment="Where the bank's book and ours differ: each has an owner and an age until it is closed.",
 )
 
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", BigInteger, ForeignKey("withdrawal_events.id"), nullable=False),
+    Column("withdrawal_id", Uuid, ForeignKey("withdrawals.id"), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _moment("since"),
+    _moment("next_attempt_at"),
+    Column("trouble", Text),
+    _moment("delivered_at", nullable=True),
+    _moment("dead_at", nullable=True),
+    CheckConstraint("delivered_at IS NULL OR dead_at IS NULL", name="one_end"),
+    Index("outbox_due_idx", "next_attempt_at", postgresql_where=text(OUTBOX_WAITING)),
+    Index("outbox_waiting_idx", "withdrawal_id", "id", postgresql_where=text(OUTBOX_WAITING)),
+    Index("outbox_dead_idx", "id", postgresql_where=text("dead_at IS NOT NULL")),
+    Index("outbox_delivered_idx", "delivered_at", postgresql_where=text("delivered_at IS NOT NULL")),
+    comment="Which changes of status the console's backend is still to be told of, or could not be.",
+)
+
 working_calendar = Table(
     "working_calendar",
     metadata,
@@ -434,5 +457,5 @@ sms_budget = Table(
     comment="How many codes went out to everybody in an hour, over shards, so that no two customers wait for one row.",
 )
 
-FORGETTABLE = (seen_notifications, daily_uses, sms_budget)
+FORGETTABLE = (seen_notifications, daily_uses, sms_budget, outbox)
 """Where the application's role may delete: rows that prove nothing, and are of no use after a while."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 from alembic import context
 from sqlalchemy import create_engine, pool
 
 from ledger.audit_tables import metadata
+from settings import MigrationSettings
 
 
 def run() -> None:
     """Upgrades online, each run in one transaction, one run at a time."""
-    engine = create_engine(os.environ["WITHDRAWALS_MIGRATION_DATABASE_URL"], poolclass=pool.NullPool)
+    url = MigrationSettings().migration_database_url.get_secret_value()
+    engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         # Two processes that migrate at once (two API replicas starting) take turns.
         connection.exec_driver_sql("SELECT pg_advisory_lock(727001)")

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import (
+    PydanticBaseSettingsSource as Source,
+)
 
 
 class Settings(BaseSettings):
     """What is fixed for the life of the process; what a test may turn while it runs is in `switches`."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, *_: Source, **__: Source
+    ) -> tuple[Source, ...]:
+        """A variable, or else a file of its name in lower case, such as sandbox_webhook_secret, in a mounted folder."""
+        folder = Path(os.environ.get("SANDBOX_SECRETS_DIR", "/run/secrets"))
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if folder.is_dir() else ()
+        return (init_settings, env_settings, *files)
 
     book: Path
     signing_key: Path

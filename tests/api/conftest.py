@@ -23,6 +23,7 @@ from ledger.database import Database
 from ledger.encryption import KeyRing
 from ledger.moves import Moves
 from ledger.notifications import SeenNotifications
+from ledger.outbox import Outbox
 from ledger.reads import Reads
 from ledger.statements import Statements
 from ledger.transfers import Transfers
@@ -100,6 +101,7 @@ def parts(
         verifications=Verifications(ledger_database, keys),
         reads=Reads(ledger_database, keys, rules),
         statements=Statements(ledger_database),
+        outbox=Outbox(ledger_database),
         engine=engine,
         authenticator=Authenticator(issuer, ISSUER, AUDIENCE, clock),
         bank_signature=BankSignature(WEBHOOK_SECRETS),

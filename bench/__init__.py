@@ -1,0 +1,1 @@
+"""Measurements on a stack that is up."""

@@ -1,0 +1,1 @@
+"""What the console's backend is told: every change of status, as a signed Standard Webhooks message."""
