@@ -92,7 +92,7 @@ _CLAIM = text(f"""
         ORDER BY o.next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE outbox SET attempts = attempts + 1, next_attempt_at = :lease FROM due
     WHERE outbox.id = due.id RETURNING outbox.id
-""")  # noqa: S608 - put together from a constant
+""")  # noqa: S608 - put together from a constant # nosec B608
 _CLAIMED = (
     select(outbox, withdrawal_events.c.kind, withdrawal_events.c.status, withdrawal_events.c.at)
     .join_from(outbox, withdrawal_events)
@@ -193,7 +193,7 @@ class Outbox:
 def wait_after(attempts: int) -> timedelta:
     """Twice as long after each attempt, up to ten minutes; spread, so that a receiver that is back is not run over."""
     doubled: timedelta = FIRST_WAIT * 2 ** min(attempts - 1, 20)
-    spread: float = random.uniform(0.5, 1)  # noqa: S311 - no secret
+    spread: float = random.uniform(0.5, 1)  # noqa: S311 - no secret # nosec B311
     return min(doubled, LONGEST_WAIT) * spread
 
 

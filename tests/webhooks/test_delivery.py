@@ -85,7 +85,7 @@ async def test_a_message_names_nobody(stories: Stories, delivery: Delivery, list
     stories.decide(withdrawal_id, "li.wei")
     await deliver_all(delivery)
     for one in listener.heard:
-        for secret in ("张三", "6230580000005000018", "138", "li.wei", "上海分行营业部"):
+        for secret in ("张三", "6230580000005000018", "13812341234", "138****", "li.wei", "上海分行营业部"):
             assert secret not in str(one.body)
     assert listener.heard[-1].body["data"]["withdrawal"]["bank_card"]["card_number"] == "**** 0018"
 
