@@ -42,7 +42,8 @@ class Looking:
             problems.append(trouble)
         if withdrawal_id in stuck and run_away is None and not (run and run.is_running):
             problems.append("it is not over, and no run tells its story: restart it")
-        if case.transfer is not None and answer is not None and answer.state != case.transfer.state:
+        # Only an outcome is news: that the bank goes from accepted to processing need not be on record here.
+        if case.transfer is not None and answer and answer.is_outcome and answer.state != case.transfer.state:
             problems.append(f"the bank says {answer.state}, and our rows say {case.transfer.state}: nudge it")
         if case.dead_letters:
             problems.append(f"{case.dead_letters} messages about it were given up: see letters")

@@ -44,7 +44,9 @@ def test_a_run_that_was_terminated_is_found_and_started_again(world: World) -> N
     """Exit code 1 while something is wrong; a second restart changes nothing."""
     customer = world.customer(behaviour="silent")
     withdrawal_id = customer.verified()
-    until(lambda: "bank_processing" in customer.events(withdrawal_id), "the bank has it")
+    until(lambda: "bank_accepted" in customer.events(withdrawal_id), "the bank has it")
+    code, shown = operations(world, "show", withdrawal_id)
+    assert (code, shown["problems"]) == (0, [])
     world.temporal("workflow", "terminate", "--workflow-id", f"withdrawal-{withdrawal_id}", "--reason", "by mistake")
     code, shown = operations(world, "show", withdrawal_id)
     assert (code, shown["problems"]) == (1, ["it is not over, and no run tells its story: restart it"])

@@ -26,7 +26,7 @@ def test_everything_finishes_after_a_restore_with_an_empty_temporal(world: World
     with_the_bank, paid_later = waiting.verified(), overtaken.verified()
     code = entering.code()
     for customer, withdrawal_id in ((waiting, with_the_bank), (overtaken, paid_later)):
-        until(lambda customer=customer, one=withdrawal_id: "bank_processing" in customer.events(one), "the bank has it")  # type: ignore[misc]
+        until(lambda customer=customer, one=withdrawal_id: "bank_accepted" in customer.events(one), "the bank has it")  # type: ignore[misc]
 
     backup = _back_up(world)
     world.set_card(overtaken, "pay")
