@@ -67,6 +67,10 @@ def _of_secrets(settings: Settings) -> Iterator[str]:
         reason = _weakness(secret)
         if reason:
             yield f"WITHDRAWALS_BANK_WEBHOOK_SECRETS: number {number} {reason}"
+    for number, secret in enumerate(settings.events_secrets, start=1):
+        reason = _weakness(secret)
+        if reason:
+            yield f"WITHDRAWALS_EVENTS_SECRETS: number {number} {reason}"
     if "for-trying-out" in (make_url(settings.database_url.get_secret_value()).password or ""):
         yield "WITHDRAWALS_DATABASE_URL: the password is the known one of docker-compose.yml"
     yield from _of_keys(settings)
@@ -115,8 +119,9 @@ def _of_connections(settings: Settings, temporal: Mapping[str, Any]) -> Iterator
 
 
 def _of_urls(settings: Settings) -> Iterator[str]:
-    for name in ("bank_url", "sms_url", "jwks_url"):
-        if urlsplit(getattr(settings, name)).scheme != "https" and not settings.allow_plain_http:
+    for name in ("bank_url", "sms_url", "jwks_url", "events_url"):
+        url = getattr(settings, name)
+        if url is not None and urlsplit(url).scheme != "https" and not settings.allow_plain_http:
             yield (
                 f"WITHDRAWALS_{name.upper()}: is not https; WITHDRAWALS_ALLOW_PLAIN_HTTP=true says that this is meant"
             )

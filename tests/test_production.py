@@ -108,6 +108,7 @@ def test_a_mode_that_does_not_exist_is_refused(safe: dict[str, Any]) -> None:
         ("serve_openapi", True),
         ("failpoints", Path("/run/failpoints")),
         ("key_file", Path("/nowhere/keys.json")),
+        ("events_secrets", [whsec(b"sandbox:" + secrets.token_bytes(32))]),
     ],
 )
 def test_each_guard_stops_the_start(safe: dict[str, Any], setting: str, value: object) -> None:
@@ -115,6 +116,13 @@ def test_each_guard_stops_the_start(safe: dict[str, Any], setting: str, value: o
     unsafe = safe | {setting: value}
     assert violations(unsafe) == [f"WITHDRAWALS_{setting.upper()}"]
     assert violations(unsafe | {"mode": "sandbox"}) == []
+
+
+def test_messages_to_the_console_go_over_tls(safe: dict[str, Any]) -> None:
+    """They name accounts and amounts."""
+    told = {**safe, "events_secrets": [whsec(secrets.token_bytes(32))]}
+    assert violations({**told, "events_url": "https://console.example.com/events"}) == []
+    assert violations({**told, "events_url": "http://console.example.com/events"}) == ["WITHDRAWALS_EVENTS_URL"]
 
 
 def test_temporal_without_tls_stops_the_start(safe: dict[str, Any]) -> None:
