@@ -22,7 +22,7 @@ from chaos.journal import Journal, Json
 from chaos.kills import Killer
 from chaos.operators import Operators
 from chaos.points import Arming
-from chaos.rest import Rest, Resting
+from chaos.rest import STORIES, Rest, Resting
 from chaos.troubles import WELL_BEHAVED, Troubles
 from chaos.watch import Watch
 from chaos.wire import Wire
@@ -145,7 +145,7 @@ class _Run:
         self._keep(rest)
         findings = Evidence.read(self.folder).judge()
         broken = [f"{name}: {row}" for name, rows in watch.broken.items() for row in rows]
-        failed = self.operators.count_runs("ExecutionStatus = 'Failed'")
+        failed = self.operators.count_runs(f"ExecutionStatus = 'Failed' AND {STORIES}")
         broken += [f"{failed} runs failed in Temporal"] if failed else []
         broken += self.calls.surprises + killer.ended_by_themselves + load.gave_up
         return Result(

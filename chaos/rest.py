@@ -20,7 +20,9 @@ from ledger.database import Database
 _LOOK_EVERY = 1.0
 _CALM_SECONDS = 5.0
 _AT_THE_END = ("succeeded", "failed", "returned")
-_RUNNING = "ExecutionStatus = 'Running' AND WorkflowType IN ('WithdrawalWorkflow', 'BankReturnWorkflow')"
+STORIES = "WorkflowType IN ('WithdrawalWorkflow', 'BankReturnWorkflow')"
+"""What runs by the clock may fail while PostgreSQL is away: the next one does what it could not."""
+_RUNNING = f"ExecutionStatus = 'Running' AND {STORIES}"
 
 
 @dataclass
