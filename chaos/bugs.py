@@ -43,7 +43,7 @@ BUGS = (
             Edit(
                 "ledger/accounts.py",
                 'operation_key = f"{account_id}:{kind}:{reference}"',
-                'operation_key = f"{account_id}:{kind}:{reference}:{__import__(\'uuid\').uuid4()}"',
+                "operation_key = f\"{account_id}:{kind}:{reference}:{__import__('uuid').uuid4()}\"",
             ),
         ),
         ("tests/ledger/test_accounts.py", "tests/api/test_accounts.py"),
