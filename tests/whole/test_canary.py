@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -227,7 +228,7 @@ def go_every_way(canaries: Canaries) -> None:
     """All paths, side by side; the one without SMS alone, as it concerns everybody."""
     without_sms(canaries)
     ways: list[Callable[[], None]] = [
-        lambda behaviour=behaviour, status=status: paid_and_the_like(canaries, behaviour, status)  # type: ignore[misc]
+        partial(paid_and_the_like, canaries, behaviour, status)
         for behaviour, status in (
             ("pay", "paid"),
             ("reject", "failed"),
@@ -238,7 +239,7 @@ def go_every_way(canaries: Canaries) -> None:
         )
     ]
     paths = (rejected, cancelled, wrong_codes, of_another_name, bad_input)
-    ways += [lambda path=path: path(canaries) for path in paths]  # type: ignore[misc]
+    ways += [partial(path, canaries) for path in paths]
     at_once(*ways)
 
 
