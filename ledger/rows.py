@@ -48,16 +48,21 @@ _LOCK_BY_WITHDRAWAL = (
     )
     .with_for_update()
 )
+APPROVALS_GIVEN = (
+    select(func.count())
+    .select_from(decisions)
+    .where(decisions.c.withdrawal_id == withdrawals.c.id, decisions.c.decision == "approve")
+    .scalar_subquery()
+    .label("approvals_given")
+)
+"""How many people of finance have said yes to a withdrawal, as a column beside its own."""
+
 _WITHDRAWAL = (
     select(
         withdrawals,
         verifications.c.expires_at,
         verifications.c.sends,
-        select(func.count())
-        .select_from(decisions)
-        .where(decisions.c.withdrawal_id == withdrawals.c.id, decisions.c.decision == "approve")
-        .scalar_subquery()
-        .label("approvals_given"),
+        APPROVALS_GIVEN,
     )
     .join_from(withdrawals, verifications)
     .where(withdrawals.c.id == bindparam("withdrawal_id"))

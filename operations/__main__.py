@@ -68,7 +68,7 @@ async def _with_runs(asked: argparse.Namespace, settings: Settings, database: Da
     async with httpx.AsyncClient(base_url=settings.bank_url, timeout=10, trust_env=False) as http:
         looking = Looking(cases, runs, HttpBank(http))
         if asked.command == "stuck":
-            return await looking.stuck(now=_now())
+            return await looking.stuck(now=_now(), everything=asked.all)
         if asked.command == "show":
             return await looking.show(asked.withdrawal, now=_now())
     case = await asyncio.to_thread(cases.case, asked.withdrawal)
@@ -120,7 +120,8 @@ def parser() -> argparse.ArgumentParser:
         ("restart", "starts the run of a withdrawal that has none"),
     ):
         commands.add_parser(name, help=does).add_argument("withdrawal", type=_withdrawal_id)
-    commands.add_parser("stuck", help="the withdrawals that take too long, and why")
+    stuck = commands.add_parser("stuck", help="the withdrawals that take too long, and why")
+    stuck.add_argument("--all", action="store_true", help="every unfinished one, and what it waits for")
     commands.add_parser("verify", help="invariants, statements, audit chain, sweep, dead letters")
     letters = commands.add_parser("letters", help="what the console's backend could not be told")
     letters.add_argument("--replay", nargs="*", type=int, metavar="LETTER", help="send these again, or all of them")
