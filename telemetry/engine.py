@@ -19,6 +19,7 @@ from temporalio.runtime import (
 )
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.reconciliation import RunsLookedAfter
 from domain.withdrawal import BankAnswer, Standing, Status
 from telemetry.logs import bind_withdrawal
 
@@ -78,8 +79,14 @@ class _Step(ActivityInboundInterceptor):
 _BANK, _SMS, _SWEEP = (
     ("ask_bank", "query_bank"),
     {"send_code": "code", "tell_of_return": "return"},
-    ("pull_changes", "restart_lost_runs", "check_invariants", "match_statements"),
+    {
+        "pull_changes": "prompted",
+        "look_after_runs": "prompted",
+        "check_invariants": "broken",
+        "match_statements": "open",
+    },
 )
+"""The steps that are counted; of the sweep's, what they find."""
 
 
 def _count(step: str, answer: object, *, failed: bool) -> None:
@@ -97,10 +104,16 @@ def _count(step: str, answer: object, *, failed: bool) -> None:
         meter.create_counter("withdrawals_sweep_steps", "Steps of the sweep and the daily matching.").add(
             1, {"step": step, "result": result}
         )
-        found = len(answer) if isinstance(answer, list) else answer if isinstance(answer, int) else 0
-        meter.create_counter("withdrawals_sweep_found", "What these steps found to do, or to be wrong.").add(
-            found, {"step": step}
-        )
+        found = meter.create_counter("withdrawals_sweep_found", "What these steps found to do, or to be wrong.")
+        for kind, count in _found(step, answer).items():
+            found.add(count, {"step": step, "kind": kind})
+
+
+def _found(step: str, answer: object) -> dict[str, int]:
+    """How many of which kind a step of the sweep found; none of any if it failed."""
+    if isinstance(answer, RunsLookedAfter):
+        return {"restarted": answer.restarted, "prompted": answer.prompted}
+    return {_SWEEP[step]: len(answer) if isinstance(answer, list) else answer if isinstance(answer, int) else 0}
 
 
 def _time(standing: Standing, at: object) -> None:
