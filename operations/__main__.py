@@ -30,7 +30,7 @@ from operations.exporting import open_new, write_day
 from operations.looking import Looking
 from operations.runs import Runs
 from payloads.encryption import data_converter
-from settings import Settings
+from settings import Settings, what_is_missing
 
 USAGE = 2
 
@@ -45,10 +45,8 @@ async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
     try:
         match asked.command:
             case "verify":
-                audit = None
-                if settings.audit_anchor_file is not None:
-                    audit = os.environ | {"WITHDRAWALS_DATABASE_URL": settings.database_url.get_secret_value()}
-                return await Checking(database, audit).verify(now=_now())
+                anchored = settings.audit_anchor_file is not None
+                return await Checking(database, anchored=anchored).verify(now=_now())
             case "letters":
                 return await _letters(database, replay=asked.replay)
             case "export":
@@ -143,8 +141,7 @@ def main() -> int:
     try:
         said = asyncio.run(answer(asked, Settings()))
     except ValidationError as incomplete:
-        for error in incomplete.errors():
-            complaints.print(f"setting {'.'.join(map(str, error['loc']))}: {error['msg']}")
+        complaints.print(what_is_missing(incomplete))
         return USAGE
     except NotFound:
         complaints.print(f"there is no withdrawal or letter of that number: {getattr(asked, 'withdrawal', '')}")

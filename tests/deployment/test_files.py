@@ -15,7 +15,7 @@ from temporalio.envconfig import ClientConfig
 
 from console.settings import Settings as ConsoleSettings
 from sandbox.settings import Settings as SandboxSettings
-from settings import CodecSettings, MigrationSettings, Settings
+from settings import AuditSettings, CodecSettings, MigrationSettings, Settings
 from stack.secrets import make_secrets
 from tests.databases import ROOT
 from tests.deployment.written import (
@@ -31,12 +31,15 @@ from tests.deployment.written import (
 )
 
 KUBERNETES = "1.33"
-NAMED_BY_A_SETTING = {"keys.json", "payload-keys.json", "audit-signing-key.pem", "console-secret"}
+NAMED_BY_A_SETTING = {
+    *("keys.json", "payload-keys.json", "audit-signing-key.pem", "audit-public-key.pem", "console-secret"),
+}
 
 OUR_VARIABLES = {
     *(
         f"WITHDRAWALS_{name}".upper()
-        for name in (*Settings.model_fields, *MigrationSettings.model_fields, *CodecSettings.model_fields)
+        for one in (Settings, MigrationSettings, AuditSettings, CodecSettings)
+        for name in one.model_fields
     ),
     *(f"SANDBOX_{name}".upper() for name in SandboxSettings.model_fields),
     *(f"CONSOLE_{name}".upper() for name in ConsoleSettings.model_fields),

@@ -43,7 +43,7 @@ def secrets(tmp_path: Path, database: Database) -> Path:
         "events_secrets": SECRET,
         "keys": json.dumps(keys),
         "payload_keys": json.dumps({"payload_keys": {"k1": key}, "current_payload_key": "k1"}),
-        "audit_signing_key": _signing_key(),
+        **_audit_keys(),
     }
     folder = tmp_path / "made"
     folder.mkdir()
@@ -52,10 +52,11 @@ def secrets(tmp_path: Path, database: Database) -> Path:
     return folder
 
 
-def _signing_key() -> str:
-    private = serialization.PrivateFormat.PKCS8
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()).decode()
+def _audit_keys() -> dict[str, str]:
+    key, pem = Ed25519PrivateKey.generate(), serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return {"audit_signing_key": private.decode(), "audit_public_key": public.decode()}
 
 
 def mounted(service: Json, secrets: Path, folder: Path) -> Path:
@@ -116,6 +117,23 @@ def test_the_worker_starts(secrets: Path, tmp_path: Path, temporal: Temporal) ->
     with started("worker", secrets, tmp_path, port=None, **queue) as process:
         log = tmp_path / "worker.log"
         process.wait_until(lambda: "worker.started" in log.read_text(), seconds=60)
+
+
+def test_operators_verify_in_a_worker_as_the_runbook_says(secrets: Path, tmp_path: Path) -> None:
+    """The audit chain is read with what a worker is given, and nothing has to be set by hand."""
+    worker = ours()["worker"]
+    anchors = {"WITHDRAWALS_AUDIT_ANCHOR_FILE": str(tmp_path / "anchors.jsonl")}
+    done = subprocess.run(
+        [sys.executable, "-m", "operations", "--json", "verify"],
+        cwd=ROOT,
+        env=environment(worker, mounted(worker, secrets, tmp_path / "worker"), **anchors),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    chain = json.loads(done.stdout)["checks"]["the audit chain"]
+    assert chain["wrong"] == [], done.stderr
+    assert chain["said"].startswith("The audit chain is whole")
 
 
 def test_the_codec_server_starts(secrets: Path, tmp_path: Path) -> None:
