@@ -29,7 +29,8 @@ from payloads.keys import PayloadKeys
 from tests.databases import ROOT
 from tests.workflows.house import House, now
 from tests.workflows.paths import BY_THE_CLOCK, PATHS, Story
-from worker import WORKFLOWS, sandboxed_runner
+from tests.workflows.restricted import restricted_runner
+from worker import WORKFLOWS
 
 HISTORIES = Path(__file__).parent / "histories"
 RECORDED = {path.stem: path.read_text() for path in sorted(HISTORIES.glob("*.json"))}
@@ -118,7 +119,7 @@ def replayer(converter: DataConverter = pydantic_data_converter) -> Replayer:
     """Replays with the worker's own sandbox, and the converter of before there were keys unless told otherwise."""
     return Replayer(
         workflows=WORKFLOWS,
-        workflow_runner=sandboxed_runner(),
+        workflow_runner=restricted_runner(),
         data_converter=converter,
     )
 
