@@ -116,6 +116,21 @@ def test_a_rotation_is_told_by_mounted_files(
     assert "k1 is retired" in capsys.readouterr().out
 
 
+def test_a_rotation_whose_key_was_brought_by_hand_is_finished(
+    mounted: Path, database: databases.Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where key files are mounted: no key is added, and the old one is kept beside the file."""
+    ring = mounted / "keys.json"
+    old, new = json.loads(RING), base64.b64encode(bytes(31) + b"n").decode()
+    ring.write_text(json.dumps({**old, "field_keys": {"k1": KEY, "by-hand": new}, "current_field_key": "by-hand"}))
+    (mounted / "withdrawals_database_url").write_text(database.app_url)
+    monkeypatch.setenv("WITHDRAWALS_KEY_FILE", str(ring))
+    monkeypatch.setattr(sys, "argv", ["command", "--finish"])
+    assert rotation.main() == 0, capsys.readouterr().err
+    assert json.loads(ring.read_text())["field_keys"] == {"by-hand": new}
+    assert json.loads((mounted / "keys.retired.json").read_text()) == {"k1": KEY}
+
+
 def test_a_rotation_while_the_database_is_away_makes_no_key(
     mounted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
