@@ -146,7 +146,9 @@ class WithdrawalWorkflow:
 
     async def _possible_return(self) -> None:
         self._prompts.notice()
-        await self._look_at_bank()
+        # Whoever prompted may have been the only one to know, and does not come again: a bank in doubt is asked on.
+        if not await self._look_at_bank() and (asked := await steps.keep_looking_at_bank(self._id)) is not None:
+            self._learn(asked.standing)
 
     # Prompts from outside. Each is answered from the rows, after the story has looked at them.
 
@@ -277,7 +279,10 @@ class WithdrawalWorkflow:
         if self._here.status is Status.PROCESSING and self._here.window is not None:
             patience = max(patience, end_of(self._here.window.latest) - workflow.now())
         try:
-            self._learn((await steps.ask_bank(self._id, patience)).standing)
+            asked = await steps.ask_bank(self._id, patience)
+            self._learn(asked.standing)
+            if asked.answer is None and self._paid_but_prompted:
+                self._prompts.give()  # Paid by the rows, so nobody was asked: who prompted is not answered by that.
         except FailureError as error:
             if as_broken(error):
                 raise
