@@ -125,17 +125,19 @@ class WithdrawalWorkflow:
             await self._remind()
 
     async def _outcome(self) -> None:
-        if not (self._bank_asked and await self._look_at_bank()):
+        if not self._bank_asked or self._here.window is None:
             await self._ask_bank()
-        if self._here.status is not Status.PROCESSING or self._here.window is None:
             return
         earliest, latest = end_of(self._here.window.earliest), end_of(self._here.window.latest)
         if workflow.now() >= latest:
             await self._step(LedgerActivities.put_under_review, "The window ended without an answer")
-        elif workflow.now() < earliest:
+            return
+        if workflow.now() < earliest:
             await self._woken_before(earliest, "Day 10: ask the bank")
         else:
             await self._woken_before(latest, "Day 15: ask the bank, then finance")
+        if self._here.status is Status.PROCESSING and not self._prompts.cancel_pending:
+            await self._look_or_ask()
 
     async def _review(self) -> None:
         if self._bank_asked and not await self._woken_before(
@@ -289,6 +291,10 @@ class WithdrawalWorkflow:
             workflow.logger.warning("the bank did not answer")  # A time-out is not a failure.
         finally:
             self._asking = False
+
+    async def _look_or_ask(self) -> None:
+        if not await self._look_at_bank():
+            await self._ask_bank()
 
     async def _look_at_bank(self) -> bool:
         """True if a quick look at the bank's book found an answer; False if it has to be asked with patience."""
