@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.bank_card import SubjectType, masked_phone
@@ -15,6 +15,7 @@ from ledger.audit_tables import account_changes
 from ledger.book import Entry, post
 from ledger.database import Database
 from ledger.encryption import Keys
+from ledger.prepared import Row
 from ledger.rows import lock_account
 from ledger.tables import Bucket, Kind, accounts, balances, postings, transactions
 
@@ -144,7 +145,7 @@ class Accounts:
             return post(connection, Entry(kind, operation_key, account_id, legs, now))
 
 
-def _split_charge(balance: RowMapping, amount: int) -> dict[Bucket, int]:
+def _split_charge(balance: Row, amount: int) -> dict[Bucket, int]:
     from_vouchers = min(balance["vouchers"], amount)
     return {
         Bucket.VOUCHERS: -from_vouchers,

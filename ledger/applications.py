@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid7s
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType, last_four, masked_phone, passes_luhn
@@ -29,11 +29,12 @@ from ledger.accounts import Registration, read_registration
 from ledger.code_limits import count_code, refuse_without_tries
 from ledger.database import Database
 from ledger.encryption import Keys
+from ledger.prepared import Row
 from ledger.rows import (
     Happening,
     applicant_of,
     lock_account,
-    open_withdrawal,
+    read_applicant,
     read_withdrawal,
     record,
     standing_of,
@@ -91,14 +92,14 @@ class Applications:
         """
         with self.database.transaction() as connection:
             # Everything below takes its turn under this lock: fifty parallel requests with one key make one.
-            balance = lock_account(connection, application.account_id)
+            lock_account(connection, application.account_id)
             earlier = self._earlier(connection, application, now)
             if earlier is not None:
                 return earlier
-            in_progress = open_withdrawal(connection, application.account_id)
-            if in_progress is not None:
-                raise WithdrawalInProgress(withdrawal_id=in_progress)
-            registration = self._check(connection, balance, application, now)
+            account = read_applicant(connection, application.account_id, month_of(now))
+            if account["in_progress"] is not None:
+                raise WithdrawalInProgress(withdrawal_id=account["in_progress"])
+            registration = self._check(connection, account, application, now)
             refuse_without_tries(connection, self.limits, application.account_id, now)
             standing = self._record(connection, application, registration, now)
             count_code(connection, self.keys, self.limits, registration.phone or "", now)
@@ -151,11 +152,8 @@ class Applications:
         )
         return standing_of(read_withdrawal(connection, row["withdrawal_id"]))
 
-    def _check(
-        self, connection: Connection, balance: RowMapping, application: Application, now: datetime
-    ) -> Registration:
-        month = month_of(now)
-        applicant = applicant_of(connection, self.keys, balance, month=month)
+    def _check(self, connection: Connection, account: Row, application: Application, now: datetime) -> Registration:
+        applicant = applicant_of(account, self.keys)
         card_number = application.card.card_number
         checked = applicant.subject_type is SubjectType.PERSON and card_number not in self.test_cards
         if checked and not passes_luhn(card_number):
@@ -169,7 +167,7 @@ class Applications:
                 ]
             )
         reasons = self.rules.reasons_against(
-            applicant, amount=application.amount, account_name=application.card.account_name, month=month
+            applicant, amount=application.amount, account_name=application.card.account_name, month=month_of(now)
         )
         registration = read_registration(connection, self.keys, application.account_id)
         if reasons or registration is None or registration.phone is None:

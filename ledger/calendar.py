@@ -19,12 +19,15 @@ from domain.shanghai import day_of
 from domain.withdrawal import OPEN, Door, Status
 from domain.working_days import LOOK_AHEAD, ArrivalWindow, WorkingCalendar
 from ledger.database import Database
+from ledger.prepared import Prepared
 from ledger.rows import Happening, lock_withdrawal, move_on
 from ledger.tables import withdrawals, working_calendar
 from settings import CalendarSettings
 
-_DAYS = select(working_calendar.c.day, working_calendar.c.works).where(
-    working_calendar.c.day > bindparam("after"), working_calendar.c.day <= bindparam("until")
+_DAYS = Prepared.of(
+    select(working_calendar.c.day, working_calendar.c.works).where(
+        working_calendar.c.day > bindparam("after"), working_calendar.c.day <= bindparam("until")
+    )
 )
 
 _MAY_BE_PROVISIONAL = select(withdrawals.c.id).where(
@@ -37,8 +40,8 @@ _MAY_BE_PROVISIONAL = select(withdrawals.c.id).where(
 
 def read_window(connection: Connection, day_zero: date) -> ArrivalWindow:
     """The arrival window of a phone verified on ``day_zero``, by the calendar as it is loaded now."""
-    days = connection.execute(_DAYS, {"after": day_zero, "until": day_zero + LOOK_AHEAD})
-    return WorkingCalendar(dict(days.all())).window_after(day_zero)
+    days = _DAYS.all(connection, after=day_zero, until=day_zero + LOOK_AHEAD)
+    return WorkingCalendar({row["day"]: row["works"] for row in days}).window_after(day_zero)
 
 
 def published_days() -> dict[date, bool]:
@@ -83,15 +86,7 @@ def _renew(database: Database, withdrawal_id: UUID, now: datetime) -> bool:
         if window == ArrivalWindow(row["earliest"], row["latest"], row["provisional"]):
             return False
         happening = Happening("window_renewed", "system", Door.WORKFLOW, now)
-        move_on(
-            connection,
-            row,
-            Status(row["status"]),
-            happening,
-            earliest=window.earliest,
-            latest=window.latest,
-            provisional=window.provisional,
-        )
+        move_on(connection, row, Status(row["status"]), happening, window=window)
         return True
 
 

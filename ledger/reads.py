@@ -19,9 +19,8 @@ from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import Keys
 from ledger.outbox import backlog
-from ledger.rows import applicant_of, open_withdrawal
+from ledger.rows import applicant_of, read_applicant
 from ledger.tables import (
-    balances,
     decisions,
     differences,
     oversight,
@@ -194,7 +193,6 @@ _WAITING = (
     .where(withdrawals.c.status.in_(sorted(OPEN)))
     .group_by(withdrawals.c.status)
 )
-_BALANCE = select(balances).where(balances.c.account_id == bindparam("account_id"))
 
 
 @dataclass(frozen=True)
@@ -208,16 +206,12 @@ class Reads:
     def account(self, account_id: str, *, now: datetime) -> AccountView:
         """What the account could withdraw at ``now``; ``NotFound`` if there is no such account."""
         month = month_of(now)
-        with self.database.snapshot() as connection:
-            balance = connection.execute(_BALANCE, {"account_id": account_id}).mappings().first()
-            if balance is None:
-                raise NotFound
-            applicant = applicant_of(connection, self.keys, balance, month=month, named=False)
-            blockers = self.rules.blockers(applicant, month)
-            if open_withdrawal(connection, account_id) is not None:
-                blockers.insert(
-                    0, Reason("withdrawal_in_progress", "Another withdrawal of this account is in progress.")
-                )
+        with self.database.statement() as connection:
+            balance = read_applicant(connection, account_id, month)
+        applicant = applicant_of(balance, self.keys, named=False)
+        blockers = self.rules.blockers(applicant, month)
+        if balance["in_progress"] is not None:
+            blockers.insert(0, Reason("withdrawal_in_progress", "Another withdrawal of this account is in progress."))
         return AccountView(
             account_id=account_id,
             cash_balance=balance["available"] + balance["frozen"],
