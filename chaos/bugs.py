@@ -125,12 +125,12 @@ BUGS = (
                 "    async def _wake(self",
                 "    def _give_up(self, withdrawal_id: UUID) -> None:\n"
                 "        from domain.withdrawal import Door\n"
-                "        from ledger.moves import unfreeze_if_frozen\n"
+                "        from ledger.moves import unfreezing\n"
                 "        from ledger.rows import Happening, lock_withdrawal, move_on\n"
                 "        with self.database.transaction() as connection:\n"
                 "            row, now = lock_withdrawal(connection, withdrawal_id), datetime.now(UTC)\n"
-                "            unfreeze_if_frozen(connection, row, now)\n"
-                '            move_on(connection, row, Status.FAILED, Happening("failed", "system", Door.WORKFLOW, now))\n'
+                '            failed = Happening("failed", "system", Door.WORKFLOW, now)\n'
+                "            move_on(connection, row, Status.FAILED, failed, entry=unfreezing(row, now))\n"
                 "\n"
                 "    async def _wake(self",
             ),

@@ -71,7 +71,7 @@ class Moves:
 
     def standing(self, withdrawal_id: UUID) -> Standing:
         """Where the withdrawal stands now."""
-        with self.database.transaction() as connection:
+        with self.database.statement() as connection:
             return standing_of(read_withdrawal(connection, withdrawal_id))
 
     def check_eligibility(self, withdrawal_id: UUID, *, now: datetime) -> Standing:
