@@ -15,6 +15,7 @@ from psycopg import errors
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 
 from domain.errors import TemporarilyUnavailable
+from ledger.prepared import driver_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,14 @@ class Database:
     def statement(self) -> Iterator[Connection]:
         """For a single statement, which commits by itself: no round trip for a BEGIN, and none for a COMMIT."""
         with translated(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            driver = driver_of(connection)
+            # Set by hand: as an isolation level of SQLAlchemy it would cost as much as what it saves.
+            driver.autocommit = True
+            try:
+                yield connection
+            finally:
+                if not driver.closed:
+                    driver.autocommit = False
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

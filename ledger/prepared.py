@@ -51,7 +51,7 @@ class Prepared:
         self._carried_out(connection, parameters)
 
     def _carried_out(self, connection: Connection, parameters: dict[str, object]) -> psycopg.Cursor[dict[str, Any]]:
-        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        driver = driver_of(connection)
         try:
             return driver.cursor(row_factory=dict_row).execute(self.sql, parameters)
         except psycopg.Error as error:
@@ -61,6 +61,11 @@ class Prepared:
             raise exc.DBAPIError.instance(
                 self.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
             ) from error
+
+
+def driver_of(connection: Connection) -> psycopg.Connection[Any]:
+    """The driver's own connection, on which SQLAlchemy's transaction is open."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
 def _written_out(element: Any, **_: object) -> Any:

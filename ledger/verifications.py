@@ -25,12 +25,16 @@ from ledger.tables import verifications
 
 @dataclass(frozen=True)
 class CodeToSend:
-    """One SMS: the code, whom it goes to, and what it says besides. Never leaves the activity that sends it."""
+    """One SMS: the code, whom it goes to, and what it says besides. Never leaves the activity that sends it.
+
+    ``standing`` is where the withdrawal stands with the code on record.
+    """
 
     phone: str = field(repr=False)
     code: str = field(repr=False)
     amount_fen: int
     card_last4: str
+    standing: Standing
 
 
 _WITH_CODE = Prepared.of(
@@ -61,15 +65,15 @@ class Verifications:
                 raise _over(row)
             if now >= row["expires_at"]:
                 raise CodeExpired
-            counts = row["last_send_key"] != send_key
+            counts, sent_before = row["last_send_key"] != send_key, row["sends"]
             if counts:
-                self._count_send(connection, row, send_key, now)
+                row = self._count_send(connection, row, send_key, now)
             self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
             phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
-            if counts and row["sends"] > 0:  # The first was counted when the application was taken down.
+            if counts and sent_before > 0:  # The first was counted when the application was taken down.
                 refuse_without_tries(connection, self.limits, row["account_id"], now)
                 count_code(connection, self.keys, self.limits, phone, now)
-        return CodeToSend(phone, code, row["amount_fen"], row["card_last4"])
+        return CodeToSend(phone, code, row["amount_fen"], row["card_last4"], standing_of(row))
 
     def try_code(self, withdrawal_id: UUID, code: str, *, by: str, now: datetime) -> Standing:
         """Judges a try. The right code is recorded as ``verified_at``; giving it again is no error.
@@ -120,7 +124,7 @@ class Verifications:
             _expire(connection, row, failure.TOO_MANY_WRONG_CODES, by, now)
         return WrongCode(attempts_left=min(left, left_today))
 
-    def _count_send(self, connection: Connection, row: Row, send_key: str, now: datetime) -> None:
+    def _count_send(self, connection: Connection, row: Row, send_key: str, now: datetime) -> Row:
         """Tries are not given back by a new code: five guesses are five guesses."""
         soonest = (row["sent_at"] or now) + RESEND_AFTER
         if row["sends"] >= SENDS:
@@ -136,7 +140,7 @@ class Verifications:
             expires_at=now + CODE_LIFE,
         )
         happening = Happening("code_sent", "system", Door.WORKFLOW, now, {"send": row["sends"] + 1})
-        move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
+        return move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
 
     def _change(self, connection: Connection, withdrawal_id: UUID, **values: Any) -> None:
         connection.execute(update(verifications).where(verifications.c.withdrawal_id == withdrawal_id).values(**values))
