@@ -38,6 +38,21 @@ BUGS = (
         ("tests/ledger/test_races.py",),
     ),
     Bug(
+        "a withdrawal is read before its lock is held",
+        (
+            Edit(
+                "ledger/rows.py",
+                "    if _LOCK_BY_WITHDRAWAL.first(connection, withdrawal_id=withdrawal_id) is None:\n"
+                "        raise NotFound\n"
+                "    return read_withdrawal(connection, withdrawal_id, reading)\n",
+                "    row = read_withdrawal(connection, withdrawal_id, reading)\n"
+                "    _LOCK_BY_WITHDRAWAL.first(connection, withdrawal_id=withdrawal_id)\n"
+                "    return row\n",
+            ),
+        ),
+        ("tests/ledger/test_races.py",),
+    ),
+    Bug(
         "no operation key: a reference is booked each time it is told",
         (
             Edit(
@@ -268,8 +283,8 @@ BUGS = (
         (
             Edit(
                 "ledger/code_limits.py",
-                "DO UPDATE SET used = counted.used + 1 WHERE counted.used < :most",
-                "DO UPDATE SET used = counted.used + 1 WHERE true OR counted.used < :most",
+                "DO UPDATE SET used = counted.used + 1 WHERE counted.used < %(most)s::integer",
+                "DO UPDATE SET used = counted.used + 1 WHERE true OR counted.used < %(most)s::integer",
             ),
         ),
         ("tests/ledger/test_code_limits.py",),

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from domain import failure
 from domain.errors import CodeExpired, NotPossibleNow, Reason, Refusal, TooManyRequests, WrongCode
@@ -42,6 +42,18 @@ _WITH_CODE = Prepared.of(
 )
 
 
+_KEEP_CODE = Prepared(
+    "UPDATE verifications SET code_mac = %(code_mac)s::bytea WHERE withdrawal_id = %(withdrawal_id)s::uuid"
+)
+_COUNT_SEND = Prepared("""
+    UPDATE verifications SET sends = sends + 1, last_send_key = %(send_key)s::text, sent_at = %(now)s::timestamptz,
+        expires_at = %(expires_at)s::timestamptz
+    WHERE withdrawal_id = %(withdrawal_id)s::uuid""")
+_COUNT_TRY = Prepared(
+    "UPDATE verifications SET tries_left = tries_left - 1 WHERE withdrawal_id = %(withdrawal_id)s::uuid"
+)
+
+
 @dataclass(frozen=True)
 class Verifications:
     """Issues codes and judges tries; the counting is PostgreSQL's, under the account's lock."""
@@ -68,7 +80,11 @@ class Verifications:
             counts, sent_before = row["last_send_key"] != send_key, row["sends"]
             if counts:
                 row = self._count_send(connection, row, send_key, now)
-            self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
+            _KEEP_CODE.run(
+                connection,
+                withdrawal_id=withdrawal_id,
+                code_mac=self.keys.code_mac(code, bound_to=_bound(row)),
+            )
             phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
             if counts and sent_before > 0:  # The first was counted when the application was taken down.
                 refuse_without_tries(connection, self.limits, row["account_id"], now)
@@ -117,7 +133,7 @@ class Verifications:
             verified = move_on(connection, row, Status.AWAITING_VERIFICATION, happening, verified_at=now)
             return standing_of(verified)
         left = row["tries_left"] - 1
-        self._change(connection, row["id"], tries_left=left)
+        _COUNT_TRY.run(connection, withdrawal_id=row["id"])
         left_today = count_wrong_try(connection, self.limits, row["account_id"], now)
         record(connection, row, Happening("wrong_code", by, Door.API, now, {"attempts_left": left}))
         if left == 0:
@@ -131,19 +147,9 @@ class Verifications:
             raise TooManyRequests(retry_after_s=_seconds(row["expires_at"] - now))
         if row["sent_at"] is not None and now < soonest:
             raise TooManyRequests(retry_after_s=_seconds(soonest - now))
-        self._change(
-            connection,
-            row["id"],
-            sends=row["sends"] + 1,
-            last_send_key=send_key,
-            sent_at=now,
-            expires_at=now + CODE_LIFE,
-        )
+        _COUNT_SEND.run(connection, withdrawal_id=row["id"], send_key=send_key, now=now, expires_at=now + CODE_LIFE)
         happening = Happening("code_sent", "system", Door.WORKFLOW, now, {"send": row["sends"] + 1})
         return move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
-
-    def _change(self, connection: Connection, withdrawal_id: UUID, **values: Any) -> None:
-        connection.execute(update(verifications).where(verifications.c.withdrawal_id == withdrawal_id).values(**values))
 
 
 def _expire(connection: Connection, row: Row, code: str, by: str, now: datetime) -> Row:
