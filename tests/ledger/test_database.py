@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
+from itertools import chain, combinations
 
 import pytest
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import OPEN, Door, Status
-from ledger import book, moves, rows, transfers, verifications
+from ledger import book, moves, reads, rows, transfers, verifications
 from ledger.database import Database
 from ledger.prepared import Prepared
 from ledger.rows import Happening, lock_withdrawal, move_on
@@ -111,21 +113,44 @@ def test_values_are_written_out_and_names_stay_open() -> None:
     assert all(f"'{status}'" in statement.sql for status in OPEN)
 
 
+def _plan(connection: Connection, statement: Prepared) -> list[str]:
+    """The plan that PostgreSQL keeps for all parameters, as it is where tables are large."""
+    names: list[str] = []
+
+    def number(name: re.Match[str]) -> str:
+        if name[1] not in names:
+            names.append(name[1])
+        return f"${names.index(name[1]) + 1}"
+
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    numbered = re.sub(r"%\((\w+)\)s", number, statement.sql)
+    return [line.strip() for line in connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {numbered}").scalars()]
+
+
 @pytest.mark.parametrize(
     "reading",
-    [rows._WITHDRAWAL, rows._APPLICANT, moves._WITH_APPLICANT, transfers._WITH_TRANSFER, transfers._WITH_MOVES,
-     verifications._WITH_CODE, rows._LOCK_BY_WITHDRAWAL],
-)  # fmt: skip
-def test_whatever_is_read_under_the_lock_is_found_by_an_index(ledger: Ledger, reading: Prepared) -> None:
-    """By the plan that PostgreSQL keeps for all parameters; the lock is held while it looks."""
-    numbered, names = reading.sql, set()
-    for name in ("withdrawal_id", "account_id", "month"):
-        if f"%({name})s" in numbered:
-            names.add(name)
-            numbered = numbered.replace(f"%({name})s", f"${len(names)}")
+    [
+        *(rows._WITHDRAWAL, rows._APPLICANT, rows._LOCK_BY_WITHDRAWAL, rows._ALREADY_HAPPENED),
+        *(moves._WITH_APPLICANT, transfers._WITH_TRANSFER, transfers._WITH_MOVES, verifications._WITH_CODE),
+        *(reads._ONE, reads._ONE_OF_ACCOUNT, reads._EVENTS),
+    ],
+)
+def test_whatever_a_move_or_a_page_reads_is_found_by_an_index(ledger: Ledger, reading: Prepared) -> None:
+    """A lock is held while it looks, and the tables grow for years."""
     with ledger.database.transaction() as connection:
-        connection.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {numbered}").scalars().all()
+        plan = _plan(connection, reading)
     assert not [line for line in plan if "Seq Scan" in line], "\n".join(plan)
     if reading in (rows._APPLICANT, moves._WITH_APPLICANT):
         assert any("withdrawals_once_a_month" in line for line in plan), "\n".join(plan)
+
+
+@pytest.mark.parametrize(
+    "filters", list(chain.from_iterable(combinations(reads._FILTERS, n) for n in range(6))), ids=str
+)
+def test_a_page_of_the_record_is_read_in_order_and_never_sorted(ledger: Ledger, filters: tuple[str, ...]) -> None:
+    """Twenty rows cost twenty rows, whatever is asked for: an index has them in the order of the page."""
+    with ledger.database.transaction() as connection:
+        limit, first, *rest = _plan(connection, reads._page(frozenset(filters)))
+    assert limit.startswith("Limit"), limit
+    assert "Sort" not in first, "\n".join([first, *rest])
+    assert not [line for line in rest if "Seq Scan" in line], "\n".join(rest)
