@@ -130,8 +130,7 @@ class Applications:
     def remember(self, account_id: str, key: str, answer: FirstAnswer) -> None:
         """Keeps the first answer of a key; a later one changes nothing."""
         with self.database.transaction() as connection:
-            row = _KEY_TO_ANSWER.first(connection, account_id=account_id, key=key)
-            assert row is not None, "a key is written with the application it protects"
+            row = _KEY_TO_ANSWER.one(connection, account_id=account_id, key=key)
             if row["answer_status"] is not None:
                 return
             # Sealed once the transaction is under way: a rotation waits for it before it retires the key used here.

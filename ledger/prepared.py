@@ -46,6 +46,12 @@ class Prepared:
         """The first row of the answer, if there is one."""
         return self._carried_out(connection, parameters).fetchone()
 
+    def one(self, connection: Connection, **parameters: object) -> dict[str, Any]:
+        """The row of a statement that always has one."""
+        row = self.first(connection, **parameters)
+        assert row is not None, "the statement has a row whatever its parameters are"
+        return row
+
     def run(self, connection: Connection, **parameters: object) -> None:
         """For a statement that answers with no rows."""
         self._carried_out(connection, parameters)

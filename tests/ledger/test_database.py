@@ -26,7 +26,7 @@ _WHO_AM_I = Prepared("SELECT pg_backend_pid() AS pid")
 
 def _backend(database: Database) -> int:
     with database.transaction() as connection:
-        return int((_WHO_AM_I.first(connection) or {})["pid"])
+        return int(_WHO_AM_I.one(connection)["pid"])
 
 
 def _end_session(postgres: Postgres, pid: int) -> None:
@@ -37,7 +37,7 @@ def _end_session(postgres: Postgres, pid: int) -> None:
 
 def _ask_while_it_ends(database: Database, postgres: Postgres) -> None:
     with database.transaction() as connection:
-        _end_session(postgres, (_WHO_AM_I.first(connection) or {})["pid"])
+        _end_session(postgres, _WHO_AM_I.one(connection)["pid"])
         _WHO_AM_I.run(connection)
 
 
