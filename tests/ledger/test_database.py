@@ -150,7 +150,8 @@ def test_whatever_a_move_or_a_page_reads_is_found_by_an_index(ledger: Ledger, re
 def test_a_page_of_the_record_is_read_in_order_and_never_sorted(ledger: Ledger, filters: tuple[str, ...]) -> None:
     """Twenty rows cost twenty rows, whatever is asked for: an index has them in the order of the page."""
     with ledger.database.transaction() as connection:
-        limit, first, *rest = _plan(connection, reads._page(frozenset(filters)))
-    assert limit.startswith("Limit"), limit
-    assert "Sort" not in first, "\n".join([first, *rest])
-    assert not [line for line in rest if "Seq Scan" in line], "\n".join(rest)
+        plan = _plan(connection, reads._page(frozenset(filters)))
+    assert plan[0].startswith("Limit")
+    approvals = plan.index("SubPlan 1")  # The few approvals of one withdrawal may be sorted.
+    assert not [line for line in plan[:approvals] if "Sort" in line], "\n".join(plan)
+    assert not [line for line in plan if "Seq Scan" in line], "\n".join(plan)
