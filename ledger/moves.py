@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, true
 
 from domain import failure
 from domain.eligibility import EligibilityRules
 from domain.errors import FourEyesViolated, NotPossibleNow, Reason
-from domain.shanghai import day_of, end_of
+from domain.shanghai import end_of
 from domain.withdrawal import Decision, Door, Standing, Status
 from ledger import book
 from ledger.book import Entry
-from ledger.calendar import read_window
+from ledger.calendar import DAYS, window_by
 from ledger.database import Database
 from ledger.encryption import Keys
 from ledger.prepared import Prepared, Row
@@ -38,11 +38,13 @@ from ledger.rows import (
 )
 from ledger.tables import accounts, balances, decisions, withdrawals
 
-_WITH_APPLICANT = Prepared.of(
+_APPLICATION = (
     WITHDRAWAL.add_columns(*what_rules_look_at(withdrawals.c.account_id, withdrawals.c.month, withdrawals.c.id))
     .join(accounts, accounts.c.account_id == withdrawals.c.account_id)
     .join(balances, balances.c.account_id == withdrawals.c.account_id)
 )
+_WITH_APPLICANT = Prepared.of(_APPLICATION)
+_WITH_APPLICANT_AND_DAYS = Prepared.of(_APPLICATION.add_columns(DAYS).join(DAYS, true()))
 _HAS_DECIDED = select(decisions.c.approver).where(
     decisions.c.withdrawal_id == bindparam("withdrawal_id"), decisions.c.approver == bindparam("approver")
 )
@@ -95,7 +97,7 @@ class Moves:
                 return row
             return self._fail_if_refused(connection, row, now) or self._freeze(connection, row, now)
 
-        return self._while((Status.AWAITING_VERIFICATION,), withdrawal_id, attempt, _WITH_APPLICANT)
+        return self._while((Status.AWAITING_VERIFICATION,), withdrawal_id, attempt, _WITH_APPLICANT_AND_DAYS)
 
     def cancel(self, withdrawal_id: UUID, instruction: Instruction, *, now: datetime) -> Standing:
         """Ends it before the bank is asked, and unfreezes what was frozen; ``NotPossibleNow`` afterwards."""
@@ -185,7 +187,6 @@ class Moves:
         return move_on(connection, row, Status.FAILED, happening, failure=reasons)
 
     def _freeze(self, connection: Connection, row: Row, now: datetime) -> Row:
-        window = read_window(connection, day_of(row["verified_at"]))
         status = Status.AWAITING_APPROVAL if row["approvals_needed"] else Status.PROCESSING
         return move_on(
             connection,
@@ -193,7 +194,7 @@ class Moves:
             status,
             Happening("frozen", "system", Door.WORKFLOW, now, {"approvals_needed": row["approvals_needed"]}),
             entry=book.freeze(row["account_id"], row["id"], row["amount_fen"], now),
-            window=window,
+            window=window_by(row),
         )
 
     def _after_decision(

@@ -13,6 +13,8 @@ from sqlalchemy.sql.visitors import replacement_traverse
 
 _DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 
+_CURSOR = "cursor of prepared statements"
+
 Row = Mapping[str, Any]
 """One row by the names of its columns."""
 
@@ -57,11 +59,14 @@ class Prepared:
         self._carried_out(connection, parameters)
 
     def _carried_out(self, connection: Connection, parameters: dict[str, object]) -> psycopg.Cursor[dict[str, Any]]:
-        driver = driver_of(connection)
+        # One cursor for each connection: it keeps what it learnt of the types that PostgreSQL answers with.
+        cursor = connection.info.get(_CURSOR)
+        if cursor is None:
+            cursor = connection.info[_CURSOR] = driver_of(connection).cursor(row_factory=dict_row)
         try:
-            return driver.cursor(row_factory=dict_row).execute(self.sql, parameters)
+            return cast("psycopg.Cursor[dict[str, Any]]", cursor.execute(self.sql, parameters))
         except psycopg.Error as error:
-            lost = driver.closed
+            lost = cursor.connection.closed
             if lost:
                 connection.invalidate(error)
             raise exc.DBAPIError.instance(

@@ -53,6 +53,14 @@ class Happening:
         }
 
 
+@dataclass(frozen=True)
+class Also:
+    """A move by a statement of ``moving`` with parts of its own, and what those are told."""
+
+    statement: Prepared
+    parameters: Mapping[str, object]
+
+
 _LOCK_BY_ACCOUNT = Prepared.of(
     select(balances).where(balances.c.account_id == bindparam("account_id")).with_for_update()
 )
@@ -145,11 +153,15 @@ _AS_IT_NOW_IS = """
     (SELECT count(*) FROM decisions
      WHERE decisions.withdrawal_id = moved.id AND decisions.decision = 'approve') AS approvals_given
     FROM moved JOIN verifications ON verifications.withdrawal_id = moved.id"""
-# Status, event and outbox, and where money moves the booking too: one statement, so that a move is one round trip.
-_MOVE_ON = Prepared(f"WITH {_MOVED} SELECT {_AS_IT_NOW_IS}")
-_MOVE_ON_WITH_MONEY = Prepared(
-    f"WITH {_MOVED}, {BOOKED} SELECT EXISTS (SELECT FROM booked) AS is_booked, {_AS_IT_NOW_IS}"  # noqa: S608 - likewise # nosec B608
-)
+
+
+def moving(*parts: str) -> Prepared:
+    """One statement for status, event, outbox and whatever else belongs to a move; it answers with the new row."""
+    is_booked = "EXISTS (SELECT FROM booked)" if BOOKED in parts else "NULL"
+    return Prepared(f"WITH {', '.join([_MOVED, *parts])} SELECT {is_booked} AS is_booked, {_AS_IT_NOW_IS}")  # nosec B608 - our own words
+
+
+_MOVE_ON, _MOVE_ON_WITH_MONEY = moving(), moving(BOOKED)
 _EVENT = Prepared("""
     INSERT INTO withdrawal_events (withdrawal_id, kind, status, actor, door, data, operation_key, at)
     VALUES (%(withdrawal_id)s::uuid, %(event)s::text, %(status)s::text, %(actor)s::text, %(door)s::text,
@@ -230,27 +242,28 @@ def record(connection: Connection, row: Row, happening: Happening, *, status: St
     statement.run(connection, withdrawal_id=row["id"], status=str(status or row["status"]), **happening.parameters)
 
 
-def move_on(
+def move_on(  # noqa: PLR0913 - whatever can change together with a status
     connection: Connection,
     row: Row,
     status: Status,
     happening: Happening,
     *,
     entry: Entry | None = None,
+    also: Also | None = None,
     failure: list[Reason] | None = None,
     verified_at: datetime | None = None,
     window: ArrivalWindow | None = None,
 ) -> Row:
     """Changes the status along an arrow of the diagram, writes the event and books the entry, all in one statement.
 
-    Returns the row as it now is. The caller holds the account's lock; a version that moved all the same, or an entry
-    that is in the book already, means that somebody did not.
+    ``also`` is a statement with more parts than these. Returns the row as it now is. The caller holds the account's
+    lock; a version that moved all the same, or an entry that is in the book already, means that somebody did not.
     """
     before = Status(row["status"])
     if status is not before and not before.may_become(status):
         raise InvariantBroken(f"withdrawal {row['id']}: {before} does not become {status}")
-    statement, booking = (_MOVE_ON, {}) if entry is None else (_MOVE_ON_WITH_MONEY, entry.parameters)
-    moved = statement.first(
+    alone = _MOVE_ON if entry is None else _MOVE_ON_WITH_MONEY
+    moved = (also.statement if also else alone).first(
         connection,
         withdrawal_id=row["id"],
         version=row["version"],
@@ -261,7 +274,8 @@ def move_on(
         latest=window and window.latest,
         provisional=window and window.provisional,
         **happening.parameters,
-        **booking,
+        **(entry.parameters if entry else {}),
+        **(also.parameters if also else {}),
     )
     if moved is None:
         raise InvariantBroken(f"withdrawal {row['id']} changed under its lock")

@@ -14,11 +14,22 @@ from domain.bank_card import BankCard
 from domain.errors import FourEyesViolated, InvariantBroken, NotPossibleNow, Reason
 from domain.withdrawal import BankAnswer, Door, Standing, Status, TransferState
 from ledger import book
+from ledger.book import BOOKED
 from ledger.database import Database
 from ledger.encryption import Keys
 from ledger.moves import Instruction, unfreezing
 from ledger.prepared import Prepared, Row
-from ledger.rows import WITHDRAWAL, Happening, already_happened, lock_withdrawal, move_on, record, standing_of
+from ledger.rows import (
+    WITHDRAWAL,
+    Also,
+    Happening,
+    already_happened,
+    lock_withdrawal,
+    move_on,
+    moving,
+    record,
+    standing_of,
+)
 from ledger.tables import resolutions, transactions, transfers, withdrawals
 
 ASKED = (Status.PROCESSING, Status.UNDER_REVIEW)
@@ -61,9 +72,10 @@ _PREPARE = Prepared("""
     ON CONFLICT DO NOTHING RETURNING withdrawal_id""")
 _NOTE = Prepared("""
     UPDATE transfers
-    SET state = %(state)s::text, reason_code = %(reason_code)s::text, updated_at = %(at)s::timestamptz,
+    SET state = %(bank_state)s::text, reason_code = %(reason_code)s::text, updated_at = %(at)s::timestamptz,
         bank_ref = coalesce(%(bank_ref)s::text, bank_ref)
     WHERE withdrawal_id = %(withdrawal_id)s::uuid""")
+_MOVE_AS_ANSWERED = moving(BOOKED, f"noted AS ({_NOTE.sql})")
 _RESOLVED = select(resolutions.c.resolver, resolutions.c.outcome).where(
     resolutions.c.withdrawal_id == bindparam("withdrawal_id")
 )
@@ -114,14 +126,8 @@ class Transfers:
             if (status, answer.state) in _CONTRADICTIONS:
                 _write_down_contradiction(connection, row, answer, now)
                 return standing_of(row)
-            _NOTE.run(
-                connection,
-                withdrawal_id=withdrawal_id,
-                state=str(answer.state),
-                reason_code=answer.reason_code,
-                bank_ref=answer.bank_ref,
-                at=now,
-            )
+            if status not in ASKED or not answer.is_outcome:  # Else it is noted by the statement that moves the money.
+                _NOTE.run(connection, withdrawal_id=withdrawal_id, at=now, **_noted(answer))
             return standing_of(self._act_on(connection, row, answer, now))
 
     def resolve(
@@ -175,6 +181,7 @@ class Transfers:
 
     def _act_on(self, connection: Connection, row: Row, answer: BankAnswer, now: datetime) -> Row:
         status, state = Status(row["status"]), answer.state
+        answered = Also(_MOVE_AS_ANSWERED, _noted(answer))
 
         def said(kind: str) -> Happening:
             facts = {"bank_ref": answer.bank_ref, "reason_code": answer.reason_code}
@@ -184,9 +191,9 @@ class Transfers:
             record(connection, row, said(f"bank_{state}"))
             return row
         if status in ASKED and state is TransferState.FAILED:
-            return _fail(connection, row, said("failed"), failure.bank_failure(answer.reason_code))
+            return _fail(connection, row, said("failed"), failure.bank_failure(answer.reason_code), answered)
         if status in ASKED:
-            row = _settle(connection, row, said("paid"))
+            row = _settle(connection, row, said("paid"), answered)
             status = Status.PAID
         if status is Status.PAID and state is TransferState.RETURNED:
             return move_on(
@@ -220,11 +227,15 @@ def _write_down_contradiction(connection: Connection, row: Row, answer: BankAnsw
         record(connection, row, Happening("bank_contradicts", "bank", Door.BANK, now, data, operation_key))
 
 
-def _settle(connection: Connection, row: Row, happening: Happening) -> Row:
+def _noted(answer: BankAnswer) -> dict[str, object]:
+    return {"bank_state": str(answer.state), "reason_code": answer.reason_code, "bank_ref": answer.bank_ref}
+
+
+def _settle(connection: Connection, row: Row, happening: Happening, also: Also | None = None) -> Row:
     entry = book.settle(row["account_id"], row["id"], row["amount_fen"], happening.at)
-    return move_on(connection, row, Status.PAID, happening, entry=entry)
+    return move_on(connection, row, Status.PAID, happening, entry=entry, also=also)
 
 
-def _fail(connection: Connection, row: Row, happening: Happening, code: str) -> Row:
+def _fail(connection: Connection, row: Row, happening: Happening, code: str, also: Also | None = None) -> Row:
     entry, reason = unfreezing(row, happening.at), Reason(code, failure.message_for(code))
-    return move_on(connection, row, Status.FAILED, happening, entry=entry, failure=[reason])
+    return move_on(connection, row, Status.FAILED, happening, entry=entry, also=also, failure=[reason])

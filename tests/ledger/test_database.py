@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import OPEN, Door, Status
-from ledger import book, moves, reads, rows, transfers, verifications
+from ledger import book, calendar, moves, reads, rows, transfers, verifications
 from ledger.database import Database
 from ledger.prepared import Prepared
 from ledger.rows import Happening, lock_withdrawal, move_on
@@ -131,6 +131,7 @@ def _plan(connection: Connection, statement: Prepared) -> list[str]:
     "reading",
     [
         *(rows._WITHDRAWAL, rows._APPLICANT, rows._LOCK_BY_WITHDRAWAL, rows._ALREADY_HAPPENED),
+        *(moves._WITH_APPLICANT_AND_DAYS, calendar._WITH_DAYS),
         *(moves._WITH_APPLICANT, transfers._WITH_TRANSFER, transfers._WITH_MOVES, verifications._WITH_CODE),
         *(reads._ONE, reads._ONE_OF_ACCOUNT, reads._EVENTS),
     ],
