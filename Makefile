@@ -66,8 +66,9 @@ calendar: $(VENV)
 secrets: $(VENV)
 	@$(RUN) stack.secrets .state/secrets
 
-capacity: $(VENV)
-	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m bench.capacity $(ARGS)
+capacity: $(BENCH)
+	@.venv-bench/bin/python -m stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" \
+		.venv-bench/bin/python -m bench.capacity $(ARGS)
 
 restore-rehearsal: $(VENV)
 	@$(RUN) pytest tests/whole/test_restore.py $(ARGS)

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from functools import partial
 
-import httpx
 import psycopg
 from psycopg import sql
 from temporalio.api.enums.v1 import EventType
@@ -70,7 +69,7 @@ async def withdraw(desk: Desk, customer: Customer) -> str:
     """From the application to paid; returns the id."""
     withdrawal_id = await desk.withdraw(customer)
     deadline = time.monotonic() + WITHIN_S
-    while (await desk.read(customer, withdrawal_id))["status"] != "paid":
+    while (await desk.read(customer, f"/v1/withdrawals/{withdrawal_id}"))["status"] != "paid":
         if time.monotonic() > deadline:
             raise TimeoutError(f"{withdrawal_id} is not paid")
         await asyncio.sleep(0.2)
@@ -85,11 +84,7 @@ async def main() -> None:
     database_url = database_url.replace("+psycopg", "")
     before = sizes(database_url)
     began = time.monotonic()
-    async with (
-        httpx.AsyncClient(base_url=api_url, timeout=30, trust_env=False) as api,
-        httpx.AsyncClient(base_url=sandbox_url, timeout=30, trust_env=False) as sandbox,
-    ):
-        desk = Desk(api, sandbox)
+    async with Desk.opened(api_url, sandbox_url) as desk:
         customers = await desk.register_many(count)
         ids = await at_once(AT_ONCE, [partial(withdraw, desk, customer) for customer in customers])
     took = time.monotonic() - began

@@ -13,7 +13,6 @@ from functools import partial
 from typing import IO
 from uuid import UUID, uuid4
 
-import httpx
 import psycopg
 from temporalio.client import Client
 
@@ -122,15 +121,9 @@ class Whole:
         return self.count / (time.monotonic() - began)
 
 
-@contextlib.asynccontextmanager
-async def desk_of(stack: LocalStack) -> AsyncIterator[Desk]:
+def desk_of(stack: LocalStack) -> contextlib.AbstractAsyncContextManager[Desk]:
     """The API and the sandbox of a stack."""
-    limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
-    async with (
-        httpx.AsyncClient(base_url=stack.api_url, timeout=60, trust_env=False, limits=limits) as api,
-        httpx.AsyncClient(base_url=stack.sandbox_url, timeout=60, trust_env=False, limits=limits) as sandbox,
-    ):
-        yield Desk(api, sandbox)
+    return Desk.opened(stack.api_url, stack.sandbox_url)
 
 
 class Payments:

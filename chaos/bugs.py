@@ -217,6 +217,19 @@ BUGS = (
         ("tests/workflows/test_sweep.py",),
     ),
     Bug(
+        "the one look that a return's prompt causes is not repeated where the bank is in doubt",
+        (
+            Edit(
+                "workflows/withdrawal.py",
+                "        if not await self._look_at_bank() and "
+                "(asked := await steps.keep_looking_at_bank(self._id)) is not None:\n"
+                "            self._learn(asked.standing)\n",
+                "        await self._look_at_bank()\n",
+            ),
+        ),
+        ("tests/workflows/test_bank.py",),
+    ),
+    Bug(
         "not found at the bank counts as a no",
         (
             Edit(

@@ -72,17 +72,17 @@ _LOCK_BY_WITHDRAWAL = Prepared.of(
     )
     .with_for_update()
 )
+APPROVALS_GIVEN = (
+    select(func.count())
+    .select_from(decisions)
+    .where(decisions.c.withdrawal_id == withdrawals.c.id, decisions.c.decision == "approve")
+    .scalar_subquery()
+    .label("approvals_given")
+)
+"""How many people of finance have said yes to a withdrawal, as a column beside its own."""
+
 WITHDRAWAL = (
-    select(
-        withdrawals,
-        verifications.c.expires_at,
-        verifications.c.sends,
-        select(func.count())
-        .select_from(decisions)
-        .where(decisions.c.withdrawal_id == withdrawals.c.id, decisions.c.decision == "approve")
-        .scalar_subquery()
-        .label("approvals_given"),
-    )
+    select(withdrawals, verifications.c.expires_at, verifications.c.sends, APPROVALS_GIVEN)
     .join_from(withdrawals, verifications)
     .where(withdrawals.c.id == bindparam("withdrawal_id"))
 )
