@@ -34,11 +34,13 @@ def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
             super().execute(query, params, **options)
             return self
 
-    def watch(driver: Any, *_: object) -> None:
+    def watch(driver: Any, record: Any, *_: object) -> None:
         driver.cursor_factory = Watched
+        record.info.clear()  # No cursor from before is used on.
 
-    def leave(driver: Any, *_: object) -> None:
+    def leave(driver: Any, record: Any) -> None:
         driver.cursor_factory = psycopg.Cursor
+        record.info.clear()
 
     event.listen(database.engine, "checkout", watch)
     event.listen(database.engine, "checkin", leave)
