@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -36,7 +36,7 @@ from stack.postgres import APP_ROLE, OWNER_ROLE, Postgres, binaries
 
 CONNECTIONS = 8
 _PARAMETER = re.compile(r"%\((\w+)\)s")
-MOVES_A_MEASURE, MOVES_A_MEASURE_SHORT = 4_000, 800
+MOVES_A_MEASURE, MOVES_A_MEASURE_SHORT, TO_WARM_UP = 2_500, 600, 160
 
 
 class NotTheSame(Exception):
@@ -51,6 +51,7 @@ def measure(notebook: Notebook, *, short: bool) -> None:
         with Movers.running(postgres.url(APP_ROLE), keys, CONNECTIONS) as movers:
             table = Table(postgres, movers, keys, each)
             for move in MOVES:
+                replace(table, each=TO_WARM_UP).ours(move, hot=False, cpu=[])
                 _race(notebook, table, move, hot=False)
             with postgres.connect() as superuser:
                 # One account has one open application at a time. What several at once would cost is asked here.
