@@ -1,8 +1,8 @@
 """The command ``python -m bench``: measures every chapter on this machine and writes down what it saw.
 
-    make bench               everything, five rounds each; writes docs/performance.md, its pictures and the raw figures
-    make bench SHORT=1       smaller and within five minutes; the ratios are its last lines
-    make bench ARGS=moves    some chapters only
+make bench               everything, five rounds each; writes docs/performance.md, its pictures and the raw figures
+make bench SHORT=1       smaller and within five minutes; the ratios are its last lines
+make bench ARGS=moves    some chapters only
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from ledger.audit_anchor import Anchor, AnchorBroken, read_anchors, read_public_keys
-from ledger.audit_chain import COLUMNS, FORM, GENESIS, NO_TIME_LIMIT, Batch, Digest, batches, rows_of
-from ledger.database import Database
+from ledger.audit_chain import COLUMNS, FORM, GENESIS, Batch, Digest, batches, rows_of
+from ledger.database import NO_TIME_LIMIT, Database
 
 _BORDERS = text("""
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended,

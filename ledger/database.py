@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 # Limits on everything: a lock held too long or a lost client must not stop the others.
 _SESSION = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 
+NO_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
+"""Reading every row there is may take longer than a customer's transaction ever should."""
+
 
 @dataclass(frozen=True)
 class Database:
