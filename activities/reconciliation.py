@@ -275,6 +275,9 @@ async def _count(step: Callable[[UUID], Awaitable[bool]], ids: Iterable[UUID]) -
         async with turns:
             return await step(withdrawal_id)
 
-    async with asyncio.TaskGroup() as group:
-        taken = [group.create_task(one(withdrawal_id)) for withdrawal_id in set(ids)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            taken = [group.create_task(one(withdrawal_id)) for withdrawal_id in set(ids)]
+    except ExceptionGroup as troubles:
+        raise troubles.exceptions[0] from troubles
     return sum(task.result() for task in taken)

@@ -20,6 +20,9 @@ from ledger.database import Database
 from ledger.invariants import LedgerMark, Look
 from ledger.tables import bank_cursor, oversight, sweep_marks, transfers, verifications, withdrawals
 
+STEPS = ("invariants", "runs")
+"""Of the sweep, those that keep a mark."""
+
 OVERDUE = 1_000
 """How many codes whose time is over one sweep looks after at the most; the next one goes on."""
 
@@ -98,6 +101,13 @@ class Sweeps:
             noted = insert(oversight).values(singleton=True, **found)
             connection.execute(noted.on_conflict_do_update(index_elements=[oversight.c.singleton], set_=found))
             _note(connection, "invariants", seen | ({"whole_at": now} if look.whole else {}))
+
+    def whole_at(self) -> datetime | None:
+        """When everything was looked at last, by both steps; None if one of them never has."""
+        with self.database.transaction() as connection:
+            seen = connection.execute(select(sweep_marks.c.whole_at).where(sweep_marks.c.whole_at.is_not(None)))
+            moments = seen.scalars().all()
+        return min(moments) if len(moments) == len(STEPS) else None
 
     def known(self, withdrawal_ids: Collection[UUID]) -> dict[UUID, tuple[Status, TransferState]]:
         """The status and the transfer's state of each of these that we asked the bank for; no one else's."""
