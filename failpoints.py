@@ -42,7 +42,7 @@ API_PARTS: Final[Mapping[str, Collection[str]]] = {
 STEPS: Final = (
     *("check_eligibility", "freeze", "expire", "cancel", "cancel_for_operator", "decide", "decide_by_hand"),
     *("record_answer", "put_under_review", "resolve"),
-    *("ask_bank", "query_bank", "send_code", "tell_of_return"),
+    *("check_and_send_code", "send_code", "ask_bank", "look_at_bank", "query_bank", "tell_of_return"),
     *("pull_changes", "look_after_runs", "check_invariants", "match_statements"),
 )
 """Activities that have done their work, and of which Temporal has not heard yet."""

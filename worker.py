@@ -143,7 +143,9 @@ def build_worker(  # noqa: PLR0913 - it names every part
             ledger.put_under_review,
             ledger.resolve,
             bank.ask_bank,
+            bank.look_at_bank,
             bank.query_bank,
+            sms.check_and_send_code,
             sms.send_code,
             sms.tell_of_return,
             reconciliation.pull_changes,
@@ -323,7 +325,7 @@ async def run(settings: Settings) -> None:
                 ledger=LedgerActivities(
                     moves, verifications, transfers, Instructions(database), settings.decide_by_signal
                 ),
-                bank=BankActivities(bank, transfers),
+                bank=BankActivities(bank, transfers, moves),
                 sms=SmsActivities(gateway, verifications, moves, Notices(database, keys)),
                 reconciliation=ReconciliationActivities(
                     client, settings.task_queue, bank, sweeps, Statements(database), database

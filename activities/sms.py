@@ -9,7 +9,7 @@ from uuid import UUID
 
 from temporalio import activity
 
-from domain.withdrawal import Standing
+from domain.withdrawal import Standing, Status
 from ledger.moves import Moves
 from ledger.notices import Notices
 from ledger.verifications import Verifications
@@ -26,11 +26,19 @@ class SmsActivities:
     notices: Notices
 
     @activity.defn
+    async def check_and_send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
+        """Sends the first code, unless the rules no longer hold: then the application fails and nothing is sent."""
+        standing = await asyncio.to_thread(self.moves.check_eligibility, withdrawal_id, now=at)
+        if standing.status is not Status.AWAITING_VERIFICATION or standing.code_sent:
+            return standing
+        return await self.send_code(withdrawal_id, send_key, at)
+
+    @activity.defn
     async def send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
         """Sends a new code to the account's phone; tried again under one ``send_key``, it counts once."""
         message = await asyncio.to_thread(self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at)
         await self.gateway.send(message.phone, code_message(message.code, message.amount_fen, message.card_last4))
-        return await asyncio.to_thread(self.moves.standing, withdrawal_id)
+        return message.standing
 
     @activity.defn
     async def tell_of_return(self, withdrawal_id: UUID, at: datetime) -> None:

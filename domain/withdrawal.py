@@ -134,6 +134,15 @@ class Standing:
     changed_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking the bank: where the withdrawal stands since, the bank's answer (None without one), when."""
+
+    standing: Standing
+    answer: TransferState | None
+    at: datetime
+
+
 WORKFLOW_TYPE = "WithdrawalWorkflow"
 """The name under which operators find the runs."""
 

@@ -24,12 +24,16 @@ from ledger.tables import verifications
 
 @dataclass(frozen=True)
 class CodeToSend:
-    """One SMS: the code, whom it goes to, and what it says besides. Never leaves the activity that sends it."""
+    """One SMS: the code, whom it goes to, and what it says besides. Never leaves the activity that sends it.
+
+    ``standing`` is where the withdrawal stands with the code on record.
+    """
 
     phone: str = field(repr=False)
     code: str = field(repr=False)
     amount_fen: int
     card_last4: str
+    standing: Standing
 
 
 _VERIFICATION = select(verifications).where(verifications.c.withdrawal_id == bindparam("withdrawal_id"))
@@ -61,13 +65,13 @@ class Verifications:
                 raise CodeExpired
             counts = verification["last_send_key"] != send_key
             if counts:
-                self._count_send(connection, row, verification, send_key, now)
+                row = self._count_send(connection, row, verification, send_key, now)
             self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
             phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
             if counts and verification["sends"] > 0:  # The first was counted when the application was taken down.
                 refuse_without_tries(connection, self.limits, row["account_id"], now)
                 count_code(connection, self.keys, self.limits, phone, now)
-        return CodeToSend(phone, code, row["amount_fen"], row["card_last4"])
+        return CodeToSend(phone, code, row["amount_fen"], row["card_last4"], standing_of(row))
 
     def try_code(self, withdrawal_id: UUID, code: str, *, by: str, now: datetime) -> Standing:
         """Judges a try. The right code is recorded as ``verified_at``; giving it again is no error.
@@ -130,7 +134,7 @@ class Verifications:
 
     def _count_send(
         self, connection: Connection, row: RowMapping, verification: RowMapping, send_key: str, now: datetime
-    ) -> None:
+    ) -> RowMapping:
         """Tries are not given back by a new code: five guesses are five guesses."""
         soonest = (verification["sent_at"] or now) + RESEND_AFTER
         if verification["sends"] >= SENDS:
@@ -146,7 +150,7 @@ class Verifications:
             expires_at=now + CODE_LIFE,
         )
         happening = Happening("code_sent", "system", Door.WORKFLOW, now, {"send": verification["sends"] + 1})
-        move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
+        return move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
 
     def _verification(self, connection: Connection, withdrawal_id: UUID) -> RowMapping:
         return connection.execute(_VERIFICATION, {"withdrawal_id": withdrawal_id}).mappings().one()

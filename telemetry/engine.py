@@ -19,7 +19,7 @@ from temporalio.runtime import (
 )
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from domain.withdrawal import BankAnswer, Standing, Status
+from domain.withdrawal import Asked, BankAnswer, Standing, Status, TransferState
 from telemetry.logs import bind_withdrawal
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -70,15 +70,17 @@ class _Step(ActivityInboundInterceptor):
             _count(info.activity_type, None, failed=True)
             raise
         _count(info.activity_type, answer, failed=False)
-        if isinstance(answer, Standing):
+        if isinstance(answer, Asked):
+            _time(answer.standing, answer.at)
+        elif isinstance(answer, Standing):
             _time(answer, input.args[-1])
         return answer
 
 
 _BANK, _SMS, _SWEEP = (
-    ("ask_bank", "query_bank"),
-    {"send_code": "code", "tell_of_return": "return"},
-    ("pull_changes", "restart_lost_runs", "check_invariants", "match_statements"),
+    ("ask_bank", "look_at_bank", "query_bank"),
+    {"check_and_send_code": "code", "send_code": "code", "tell_of_return": "return"},
+    ("pull_changes", "look_after_runs", "check_invariants", "match_statements"),
 )
 
 
@@ -88,7 +90,7 @@ def _count(step: str, answer: object, *, failed: bool) -> None:
     result = "failed" if failed else "done"
     if step in _BANK:
         # Nothing to build on; or nothing known, or nothing left to ask.
-        kind = "in_doubt" if failed else str(answer.state) if isinstance(answer, BankAnswer) else "none"
+        kind = "in_doubt" if failed else str(_said(answer) or "none")
         meter.create_counter("withdrawals_bank_answers", "What the bank answered.").add(1, {"kind": kind})
     elif step in _SMS:
         labels = {"kind": _SMS[step], "result": result}
@@ -97,10 +99,18 @@ def _count(step: str, answer: object, *, failed: bool) -> None:
         meter.create_counter("withdrawals_sweep_steps", "Steps of the sweep and the daily matching.").add(
             1, {"step": step, "result": result}
         )
-        found = len(answer) if isinstance(answer, list) else answer if isinstance(answer, int) else 0
+        found = len(answer) if isinstance(answer, list) else getattr(answer, "restarted", answer)
         meter.create_counter("withdrawals_sweep_found", "What these steps found to do, or to be wrong.").add(
-            found, {"step": step}
+            found if isinstance(found, int) else 0, {"step": step}
         )
+
+
+def _said(answer: object) -> TransferState | None:
+    match answer:
+        case Asked(answer=state) | BankAnswer(state=state):
+            return state
+        case _:
+            return None
 
 
 def _time(standing: Standing, at: object) -> None:

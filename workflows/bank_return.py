@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.ledger import LedgerActivities
     from domain.withdrawal import RETURN_WORKFLOW_TYPE, Status
     from payloads.refused import RefusedPayload
-    from workflows import options
+    from workflows import options, steps
     from workflows.notices import tell_if_returned
 
 
@@ -62,12 +62,6 @@ class BankReturnWorkflow:
         if isinstance(answer, RefusedPayload):
             self._looks_wanted = True  # Nobody of ours answered: asked again.
             return None
-        standing = await workflow.execute_local_activity_method(
-            LedgerActivities.record_answer,
-            args=[self._id, answer, workflow.now()],
-            summary=f"The bank says: {answer.state}",
-            start_to_close_timeout=options.LEDGER_STEP,
-            local_retry_threshold=options.LEDGER_AWAY,
-            retry_policy=options.LEDGER_RETRIES,
-        )
+        said = f"The bank says: {answer.state}"
+        standing = await steps.ledger(LedgerActivities.record_answer, said, self._id, answer, workflow.now())
         return standing.status

@@ -28,9 +28,10 @@ ASK_BANK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_in
 BANK_HEARTBEAT = timedelta(seconds=15)
 """A worker that is silent for longer counts as dead, and another one asks the bank."""
 
-CHECK_BANK = timedelta(seconds=2)
-CHECK_BANK_ONCE = RetryPolicy(maximum_attempts=1)
-"""A look at the bank's book while finance waits for the answer; without one, finance's word counts."""
+QUICK = timedelta(seconds=2)
+ONCE = RetryPolicy(maximum_attempts=1)
+"""A step outside that is tried inside its workflow task first: what takes longer than this, or fails, is left to a
+step that the server keeps (decision 52). Well below the ten seconds that a workflow task may take."""
 
 ASK_FOR_RETURN = timedelta(days=3)
 """How long a bank that does not answer is asked whether it sent a payment back."""

@@ -21,6 +21,7 @@ class Prompts:
         self._given = 0
         self._noticed = 0
         self._answered = 0
+        self._alarm = Alarm()
         self.cancel_requested = False
         self.cancel_answered = False
 
@@ -53,18 +54,44 @@ class Prompts:
 
     async def before(self, deadline: datetime, moved_on: Callable[[], bool], summary: str) -> bool:
         """True as soon as somebody prompts or ``moved_on`` is true, False once the deadline has come."""
-        patience = max(deadline - workflow.now(), options.SOON)
+        self._alarm.set(deadline, summary)
         try:
             await workflow.wait_condition(
-                lambda: self.any or self.cancel_pending or moved_on(), timeout=patience, timeout_summary=summary
+                lambda: self.any or self.cancel_pending or moved_on() or self._alarm.rang,
             )
-        except TimeoutError:  # Raised, not returned: `if not await` would always be true.
-            return False
         except asyncio.CancelledError:
             if workflow.cancellation_reason() is None:
                 raise
+        if not (self.any or self.cancel_pending or moved_on()) and self._alarm.rang:
+            return False
         self.notice()
         return True
+
+
+class Alarm:
+    """One timer for as long as the deadline stays the same: a prompt in between costs neither event nor action.
+
+    The timer of a story that ends is left as it is; the server forgets it with the run.
+    """
+
+    def __init__(self) -> None:
+        self._deadline: datetime | None = None
+        self._timer: asyncio.Task[None] | None = None
+
+    @property
+    def rang(self) -> bool:
+        """True once the deadline has come."""
+        return self._timer is not None and self._timer.done()
+
+    def set(self, deadline: datetime, summary: str) -> None:
+        """For this deadline, instead of the one before; one that has just passed rings soon, not at once."""
+        if self._timer is not None and not self._timer.done():
+            if deadline == self._deadline:
+                return
+            self._timer.cancel()
+        patience = max(deadline - workflow.now(), options.SOON)
+        self._deadline = deadline
+        self._timer = asyncio.create_task(workflow.sleep(patience, summary=summary))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -19,15 +19,13 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.bank import BankActivities
     from activities.ledger import LedgerActivities
     from activities.refusals import as_application_error, as_broken, as_refusal
-    from activities.sms import SmsActivities
     from domain.errors import CodeExpired, InvalidRequest, NotPossibleNow
     from domain.shanghai import end_of
-    from domain.withdrawal import WORKFLOW_TYPE, BankAnswer, Standing, Status, read_decision
+    from domain.withdrawal import WORKFLOW_TYPE, Standing, Status, read_decision
     from payloads.refused import genuine
-    from workflows import options
+    from workflows import options, steps
     from workflows.desk import Desk
     from workflows.notices import tell_if_returned
     from workflows.prompts import Prompts, until
@@ -49,6 +47,7 @@ class WithdrawalWorkflow:
         self._id = input.withdrawal_id
         self._standing: Standing | None = None
         self._first_code: asyncio.Task[None] | None = None
+        self._code_owed = False
         self._bank_asked = False
         self._asking = False
         self._reminders = 0
@@ -73,7 +72,7 @@ class WithdrawalWorkflow:
         return self._here.status
 
     async def _tell(self) -> None:
-        await self._step(LedgerActivities.check_eligibility, "Check the rules")
+        await self._begin()
         while not self._here.status.is_final or self._paid_but_prompted:
             try:
                 await self._chapter()
@@ -82,6 +81,14 @@ class WithdrawalWorkflow:
             self._prompts.answer()
         await self._stop_sending()
         await tell_if_returned(self._id, self._here.status)
+
+    async def _begin(self) -> None:
+        """The rules and the first code in one quick step; what is not as quick is done by patient ones."""
+        try:
+            self._learn(await steps.check_and_send_code(self._id, self._first_send))
+        except FailureError:
+            self._code_owed = True
+            await self._step(LedgerActivities.check_eligibility, "Check the rules")
 
     async def _chapter(self) -> None:
         if self._prompts.cancel_pending:
@@ -103,7 +110,7 @@ class WithdrawalWorkflow:
         if self._here.verified:  # On record, though whoever recorded it may not have lived to say so.
             await self._step(LedgerActivities.freeze, "Freeze the amount: the phone is verified")
             return
-        if not self._here.code_sent and self._first_code is None:
+        if self._code_owed and self._first_code is None:
             self._first_code = asyncio.create_task(self._send_first_code())
         expires = self._here.code_expires_at or workflow.now()
         if await self._woken_before(expires, "The phone code's life"):
@@ -118,7 +125,8 @@ class WithdrawalWorkflow:
             await self._remind()
 
     async def _outcome(self) -> None:
-        await self._ask_bank()
+        if not (self._bank_asked and await self._look_at_bank()):
+            await self._ask_bank()
         if self._here.status is not Status.PROCESSING or self._here.window is None:
             return
         earliest, latest = end_of(self._here.window.earliest), end_of(self._here.window.latest)
@@ -138,7 +146,7 @@ class WithdrawalWorkflow:
 
     async def _possible_return(self) -> None:
         self._prompts.notice()
-        await self._check_bank()
+        await self._look_at_bank()
 
     # Prompts from outside. Each is answered from the rows, after the story has looked at them.
 
@@ -146,7 +154,7 @@ class WithdrawalWorkflow:
     async def open(self) -> Standing:
         """The application arrived: answered once the rules were checked and the first code was sent."""
         await until(lambda: self._standing is not None)
-        if self._here.status is Status.AWAITING_VERIFICATION and not self._here.code_sent:
+        if self._here.status is Status.AWAITING_VERIFICATION and self._code_owed:
             await until(
                 lambda: self._here.status.is_final or (self._first_code is not None and self._first_code.done())
             )
@@ -204,7 +212,7 @@ class WithdrawalWorkflow:
         """Finance's word on a transfer under review, unless the bank has an answer after all."""
         await until(lambda: self._standing is not None and not self._asking)
         with suppress(FailureError):
-            await self._check_bank()
+            await self._look_at_bank()
         await self._refusing(self._step(LedgerActivities.resolve, "Finance resolves", instruction_id))
         return self._here
 
@@ -259,64 +267,36 @@ class WithdrawalWorkflow:
 
     async def _step(self, step: Callable[..., Standing], summary: str, *words: Any) -> None:
         """One ledger step; where the withdrawal stands afterwards is where the story goes on."""
-        arguments = [self._id, *words]
-        if step is not LedgerActivities.read_standing:
-            arguments.append(workflow.now())
-        standing = await workflow.execute_local_activity_method(
-            step,
-            args=arguments,
-            summary=summary,
-            start_to_close_timeout=options.LEDGER_STEP,
-            local_retry_threshold=options.LEDGER_AWAY,
-            retry_policy=options.LEDGER_RETRIES,
-        )
-        self._learn(standing)
+        at = () if step is LedgerActivities.read_standing else (workflow.now(),)
+        self._learn(await steps.ledger(step, summary, self._id, *words, *at))
 
     async def _ask_bank(self) -> None:
-        """Submits or asks, and lets the answer move the money; no answer by the window's end moves nothing."""
+        """Submits or asks, and the answer moves the money; no answer by the window's end moves nothing."""
         self._bank_asked = self._asking = True
         patience = options.ASK_BANK_AT_LEAST
         if self._here.status is Status.PROCESSING and self._here.window is not None:
             patience = max(patience, end_of(self._here.window.latest) - workflow.now())
         try:
-            answer = genuine(
-                await workflow.execute_activity_method(
-                    BankActivities.ask_bank,
-                    args=[self._id, workflow.now()],
-                    summary="Ask the bank",
-                    start_to_close_timeout=options.ASK_BANK,
-                    schedule_to_close_timeout=patience,
-                    heartbeat_timeout=options.BANK_HEARTBEAT,
-                    retry_policy=options.ASK_BANK_RETRIES,
-                )
-            )
+            self._learn((await steps.ask_bank(self._id, patience)).standing)
         except FailureError as error:
             if as_broken(error):
                 raise
             workflow.logger.warning("the bank did not answer")  # A time-out is not a failure.
-            return
         finally:
             self._asking = False
-        if answer is None:
-            await self._step(LedgerActivities.read_standing, "Where does it stand?")
-        else:
-            await self._record(answer)
 
-    async def _check_bank(self) -> None:
-        """One look at the bank's book that submits nothing; only an outcome is taken from it."""
-        answer = await workflow.execute_activity_method(
-            BankActivities.query_bank,
-            self._id,
-            summary="Does the bank have an answer after all?",
-            start_to_close_timeout=options.CHECK_BANK,
-            schedule_to_close_timeout=2 * options.CHECK_BANK,
-            retry_policy=options.CHECK_BANK_ONCE,
-        )
-        if answer is not None and genuine(answer).is_outcome:
-            await self._record(answer)
-
-    async def _record(self, answer: BankAnswer) -> None:
-        await self._step(LedgerActivities.record_answer, f"The bank says: {answer.state}", answer)
+    async def _look_at_bank(self) -> bool:
+        """True if a quick look at the bank's book found an answer; False if it has to be asked with patience."""
+        try:
+            asked = await steps.look_at_bank(self._id)
+        except FailureError as error:
+            if as_broken(error):
+                raise
+            return False
+        if asked is None:
+            return False
+        self._learn(asked.standing)
+        return True
 
     async def _remind(self) -> None:
         self._reminders += 1
@@ -326,18 +306,14 @@ class WithdrawalWorkflow:
 
     async def _send_first_code(self) -> None:
         with suppress(FailureError):  # The customer can ask for another one, or let it expire.
-            await self._send_code(f"{workflow.info().workflow_id}:first")
+            await self._send_code(self._first_send)
 
     async def _send_code(self, send_key: str) -> None:
-        standing = await workflow.execute_activity_method(
-            SmsActivities.send_code,
-            args=[self._id, send_key, workflow.now()],
-            summary="Send the phone code",
-            start_to_close_timeout=options.SEND_CODE,
-            schedule_to_close_timeout=options.SEND_CODE_ALTOGETHER,
-            retry_policy=options.SEND_CODE_RETRIES,
-        )
-        self._learn(genuine(standing))
+        self._learn(await steps.send_code(self._id, send_key))
+
+    @property
+    def _first_send(self) -> str:
+        return f"{workflow.info().workflow_id}:first"
 
     async def _stop_sending(self) -> None:
         if self._first_code is not None and not self._first_code.done():

@@ -110,7 +110,7 @@ class House:
             self.client,
             self.task_queue,
             ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
-            bank=BankActivities(bank, self.transfers),
+            bank=BankActivities(bank, self.transfers, self.moves),
             sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
             reconciliation=ReconciliationActivities(
                 self.client, self.task_queue, bank, Sweeps(self.database), self.statements, self.database

@@ -29,6 +29,16 @@ async def paid(house: House, skipping: WorkflowEnvironment) -> Run:
     return house.handle(withdrawal_id)
 
 
+async def paid_with_patience(house: House, skipping: WorkflowEnvironment) -> Run:
+    """Neither the gateway nor the bank is quick: each quick step fails, and the patient one after it goes on."""
+    house.sms.unavailable = 1
+    withdrawal_id = await house.verified()
+    await house.asked(withdrawal_id)
+    house.bank.unavailable = 1
+    await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+    return house.handle(withdrawal_id)
+
+
 async def paid_without_notification(house: House, skipping: WorkflowEnvironment) -> Run:
     """The bank is asked at day 10 and says that it paid."""
     withdrawal_id = await house.verified()
@@ -175,6 +185,7 @@ async def _under_review(house: House, skipping: WorkflowEnvironment) -> Run:
 
 PATHS: list[Story] = [
     paid,
+    paid_with_patience,
     paid_without_notification,
     returned,
     returned_at_once,

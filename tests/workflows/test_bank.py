@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.refusals import as_refusal
 from domain.errors import FourEyesViolated, NotPossibleNow
 from domain.withdrawal import BankAnswer, Outcome, Status, TransferState, return_workflow_id
-from tests.workflows.house import House, until
+from tests.workflows.house import House, now, until
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -251,3 +251,48 @@ async def test_an_answer_that_breaks_an_invariant_moves_nothing_and_is_asked_for
         assert house.account.frozen == 500_00
         await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
         assert await handle.result() is Status.PAID
+
+
+async def test_a_bank_too_slow_for_a_quick_look_is_asked_with_patience(house: House) -> None:
+    """A look inside the workflow task is given up after two seconds; the step that the server keeps goes on."""
+    async with house.worker():
+        withdrawal_id = await house.verified()
+        await house.asked(withdrawal_id)
+        house.bank.slow_query_s = 2.5
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+    assert house.bank.queries_started == 2
+    assert house.bank.submissions == [withdrawal_id]
+
+
+async def test_looking_again_and_again_costs_no_timer(house: House) -> None:
+    """The day on which the bank is asked stays the same: its timer is not set anew by every prompt."""
+    async with house.worker():
+        withdrawal_id = await house.verified()
+        await house.asked(withdrawal_id)
+        for looks in range(1, 6):
+            await house.handle(withdrawal_id).signal(WithdrawalWorkflow.look)
+            await until(lambda looks=looks: len(house.bank.queries) == looks)  # type: ignore[misc]
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        await house.handle(withdrawal_id).result()
+    events = (await house.handle(withdrawal_id).fetch_history()).events
+    timers = [event for event in events if event.HasField("timer_started_event_attributes")]
+    assert len(timers) == 2, "the code's ten minutes, and day 10"
+
+
+async def test_what_a_bank_says_after_an_hour_away_is_of_the_moment_it_says_it(
+    long_house: House, skipping: WorkflowEnvironment
+) -> None:
+    """The step that asks may be tried for weeks; what it records is of the try that was answered."""
+    house = long_house
+    house.bank.unavailable = 10**9
+    async with house.worker():
+        with skipping.with_time_skipping_disabled():
+            withdrawal_id = await house.verified()
+        began = now()
+        await skipping.fast_forward(house.handle(withdrawal_id), timedelta(hours=1))
+        house.bank.unavailable = 0
+        with skipping.with_time_skipping_disabled():
+            await house.asked(withdrawal_id)
+    (asked,) = [event for event in house.reads.events(withdrawal_id) if event.kind == "bank_accepted"]
+    assert timedelta(minutes=50) < asked.at - began < timedelta(minutes=70)

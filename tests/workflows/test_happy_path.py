@@ -48,8 +48,8 @@ async def test_a_happy_run_stays_short_and_holds_no_personal_data(house: House) 
         await house.handle(withdrawal_id).result()
     history = await house.handle(withdrawal_id).fetch_history()
     kinds = Counter(event.WhichOneof("attributes") for event in history.events)
-    assert len(history.events) <= 50, kinds
-    assert kinds["activity_task_scheduled_event_attributes"] == 3, kinds
+    assert len(history.events) <= 30, kinds
+    assert kinds["activity_task_scheduled_event_attributes"] == 1, kinds
     recorded = history.to_json()
     assert str(withdrawal_id) in recorded
     for secret in (CARD.card_number, CARD.account_name, PHONE, house.sms.last_code):
