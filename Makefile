@@ -9,8 +9,9 @@ PORT_OFFSET ?= 0
 # Scripts of a virtual environment don't work in a path with a space; the interpreter does.
 RUN := .venv/bin/python -m
 VENV := .venv/.installed
+BENCH := .venv-bench/.installed
 
-.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify chaos planted operations secrets capacity \
+.PHONY: help demo up calendar rotate-keys rotate-payload-key audit-verify bench chaos planted operations secrets capacity \
 	restore-rehearsal test fuzz check lint types imports security migrations-check openapi-check release-check format \
 	lock screens sbom audit-packages clean
 
@@ -20,6 +21,7 @@ help:
 	@echo "make test      all tests (ARGS='-k name' for some)"
 	@echo "make fuzz      schemathesis against a stack of its own, for ten minutes (ARGS='--seed 1 --seconds 60')"
 	@echo "make chaos     the fault programme (SHORT=1; or SEED= MINUTES= WITHDRAWALS= KILLS= REPORT=file KEEP=folder)"
+	@echo "make bench     measures it side by side with its peers (SHORT=1: five minutes; ARGS=moves: some chapters)"
 	@echo "make planted   bugs planted one at a time, each of which has to be caught"
 	@echo "make check     style, types, imports, bandit, migrations, OpenAPI file"
 	@echo "make release-check REV=tag  the release that is running survives this one: its tests on this schema, its runs"
@@ -33,21 +35,23 @@ help:
 	@echo "make rotate-keys   a new field key, and every value rewritten to it, while the stack is up (FINISH=1 adds none)"
 	@echo "make audit-verify  reads every audited row of the stack that is up again: is the chain whole?"
 	@echo "make rotate-payload-key  a new key for what travels through Temporal, while the stack runs"
-	@echo "make lock      renews requirements.lock from pyproject.toml"
+	@echo "make lock      renews the requirements*.lock from pyproject.toml"
 	@echo "make sbom      writes sbom.cdx.json: every package of the image (CycloneDX)"
 	@echo "make audit-packages  asks the package index for known weaknesses of the packages; needs to reach it"
-	@echo "make clean     removes .venv and caches; the data in $(STATE) stays"
+	@echo "make clean     removes .venv, .venv-bench and caches; the data in $(STATE) stays"
 
 # Exactly what the lock says, made anew when it changes.
-$(VENV): requirements.lock
+.venv-bench/.installed: requirements.bench.lock
+.venv/.installed: requirements.lock
+$(VENV) $(BENCH):
 	@python=$$(command -v python3.11 || command -v python3) || { echo "Python 3.11 or newer is needed" >&2; exit 1; }; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, and $$python is older" >&2; exit 1; }; \
 	"$$python" -c 'import ensurepip, venv' || \
 		{ echo "$$python cannot make virtual environments: install python3-venv" >&2; exit 1; }; \
-	echo "installing what requirements.lock says into .venv …"; \
-	"$$python" -m venv --clear .venv
-	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	echo "installing what $< says into $(@D) …"; \
+	"$$python" -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
 demo: $(VENV)
@@ -62,8 +66,9 @@ calendar: $(VENV)
 secrets: $(VENV)
 	@$(RUN) stack.secrets .state/secrets
 
-capacity: $(VENV)
-	@$(RUN) stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" .venv/bin/python -m bench.capacity $(ARGS)
+capacity: $(BENCH)
+	@.venv-bench/bin/python -m stack.run --state "$(STATE)" --port-offset "$(PORT_OFFSET)" \
+		.venv-bench/bin/python -m bench.capacity $(ARGS)
 
 restore-rehearsal: $(VENV)
 	@$(RUN) pytest tests/whole/test_restore.py $(ARGS)
@@ -90,6 +95,9 @@ chaos: $(VENV)
 	@$(RUN) chaos $(if $(SHORT),--short) $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") \
 		$(if $(WITHDRAWALS),--withdrawals "$(WITHDRAWALS)") $(if $(KILLS),--kills "$(KILLS)") \
 		$(if $(REPORT),--report "$(REPORT)") $(if $(KEEP),--keep "$(KEEP)")
+
+bench: $(BENCH)
+	@.venv-bench/bin/python -m bench $(if $(SHORT),--short,--report docs) $(ARGS)
 
 planted: $(VENV)
 	@$(RUN) chaos.planted $(ARGS)
@@ -131,6 +139,9 @@ lock: $(VENV)
 	@$(RUN) uv pip compile pyproject.toml --constraints requirements.lock --quiet --python-version 3.11 \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --output-file requirements.run.lock
+	@$(RUN) uv pip compile pyproject.toml --group stack --group bench --constraints requirements.lock --quiet \
+		--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file requirements.bench.lock
 
 # What is in the image, for whoever has to look a weakness up.
 sbom: $(VENV)
@@ -146,5 +157,5 @@ screens: $(VENV)
 	@$(RUN) tests.console.screens
 
 clean:
-	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-bench .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

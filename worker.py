@@ -33,11 +33,12 @@ from temporalio.service import RPCError
 from temporalio.worker import (
     Interceptor,
     PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
     Worker,
     WorkerDeploymentConfig,
     WorkerDeploymentVersion,
+    WorkflowRunner,
 )
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.audit import AuditActivities
 from activities.bank import BankActivities
@@ -75,9 +76,6 @@ from workflows.registration import NotRegistered, OfAnotherType, register
 from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
-ROOMS = ("activities", "bank", "domain", "ledger", "payloads", "sms", "workflows")
-"""Ours, and free of side effects: passed through the workflow sandbox, which halves its CPU."""
-
 WORKFLOWS = (
     WithdrawalWorkflow,
     BankReturnWorkflow,
@@ -96,17 +94,8 @@ SMS_TIMEOUT = httpx.Timeout(5, connect=2)
 GRACE = timedelta(seconds=20)
 """How long activities under way may take to finish after SIGTERM."""
 
-
 SWEEPS_TO_A_THOROUGH_ONE = 60
 """An hour at the default interval: what no row and no closed run tells of is found within it."""
-
-
-def sandboxed_runner() -> SandboxedWorkflowRunner:
-    """Workflows run in Temporal's sandbox, with our own rooms and SQLAlchemy's weight left outside."""
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        *ROOMS, "httpx", "opentelemetry", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
-    )
-    return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
 def build_worker(  # noqa: PLR0913 - it names every part
@@ -123,8 +112,12 @@ def build_worker(  # noqa: PLR0913 - it names every part
     interceptors: Sequence[Interceptor] = (),
     build_id: str | None = None,
     workflows: Sequence[type] = WORKFLOWS,
+    workflow_runner: WorkflowRunner | None = None,
 ) -> Worker:
-    """A worker for everything of ours on one task queue; with a build id it belongs to the worker deployment."""
+    """A worker for everything of ours on one task queue; with a build id it belongs to the worker deployment.
+
+    Workflows run outside of Temporal's sandbox unless a runner is given: the tests give it (decision 53).
+    """
     return Worker(
         client,
         task_queue=task_queue,
@@ -158,7 +151,7 @@ def build_worker(  # noqa: PLR0913 - it names every part
             retention.clean,
         ],
         activity_executor=threads,
-        workflow_runner=sandboxed_runner(),
+        workflow_runner=workflow_runner or UnsandboxedWorkflowRunner(),
         interceptors=[RefusalInterceptor(), HeartbeatInterceptor(), *interceptors],
         max_cached_workflows=1000,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -13,19 +13,17 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
-import httpx
 import psycopg
 from psycopg import sql
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
 from temporalio.envconfig import ClientConfig
 
+from bench.customers import Customer, Desk, at_once
+
 AT_ONCE = 8
-NAME = "云上科技（上海）有限公司"
 WITHIN_S = 60
 
 TABLES = """
@@ -43,62 +41,6 @@ ACTIONS = {
 """What Temporal Cloud counts, one each; local activities count once for each workflow task that recorded some."""
 
 
-@dataclass
-class Driver:
-    """Customers who withdraw once each."""
-
-    api: httpx.AsyncClient
-    sandbox: httpx.AsyncClient
-    run: int = field(default_factory=lambda: int(time.time()))
-
-    async def bearer(self, scope: str, **claims: str) -> dict[str, str]:
-        issued = await self.sandbox.post("/_sandbox/token", json={"scope": scope, "sub": f"bench-{scope}", **claims})
-        return {"Authorization": f"Bearer {issued.json()['access_token']}"}
-
-    async def withdraw(self, number: int) -> str:
-        """Registers, tops up, applies, verifies, and waits until it is paid; returns the id."""
-        account, phone = f"bench_{self.run}_{number}", f"13{(self.run * 1000 + number) % 10**9:09d}"
-        billing = await self.bearer("billing")
-        registration = {
-            "subject_type": "company", "subject_name": NAME, "verified": True, "phone": phone,
-            "suspended": False, "pay_as_you_use": False,
-        }  # fmt: skip
-        (await self.api.put(f"/v1/accounts/{account}", json=registration, headers=billing)).raise_for_status()
-        top_up = {"reference": "first", "amount": "1000.00"}
-        (await self.api.post(f"/v1/accounts/{account}/top-ups", json=top_up, headers=billing)).raise_for_status()
-        customer = await self.bearer("withdrawals", account_id=account)
-        card = {
-            "account_name": NAME, "bank_name": "招商银行", "branch_name": "上海分行张江支行",
-            "card_number": f"62284800{number:011d}",
-        }  # fmt: skip
-        form = {"account_id": account, "amount": "500.00", "bank_card": card}
-        applied = await self.api.post("/v1/withdrawals", json=form, headers=customer | {"Idempotency-Key": account})
-        applied.raise_for_status()
-        path = f"/v1/withdrawals/{applied.json()['id']}"
-        inbox = await self._until(lambda: self._read(self.sandbox, f"/_sandbox/messages?phone={phone}", {}))
-        code = {"code": inbox[0]["code"]}
-        (await self.api.post(f"{path}/verification", json=code, headers=customer)).raise_for_status()
-
-        async def paid() -> object:
-            return (await self._read(self.api, path, customer))["status"] == "paid"
-
-        await self._until(paid)
-        return str(applied.json()["id"])
-
-    async def _read(self, client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> Any:
-        answer = await client.get(path, headers=headers)
-        answer.raise_for_status()
-        return answer.json()
-
-    async def _until(self, look: Callable[[], Awaitable[Any]]) -> Any:
-        deadline = time.monotonic() + WITHIN_S
-        while not (seen := await look()):
-            if time.monotonic() > deadline:
-                raise TimeoutError("it did not come to that")
-            await asyncio.sleep(0.2)
-        return seen
-
-
 def sizes(url: str) -> dict[str, tuple[int, int]]:
     """Rows and bytes of each table, its indexes included."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -110,7 +52,7 @@ def sizes(url: str) -> dict[str, tuple[int, int]]:
         return found
 
 
-def actions(history: WorkflowHistory) -> Counter[str]:
+def billed(history: WorkflowHistory) -> Counter[str]:
     """What of a history is billed."""
     counted: Counter[str] = Counter()
     tasks_with_local_steps = set()
@@ -123,6 +65,17 @@ def actions(history: WorkflowHistory) -> Counter[str]:
     return counted
 
 
+async def withdraw(desk: Desk, customer: Customer) -> str:
+    """From the application to paid; returns the id."""
+    withdrawal_id = await desk.withdraw(customer)
+    deadline = time.monotonic() + WITHIN_S
+    while (await desk.read(customer, f"/v1/withdrawals/{withdrawal_id}"))["status"] != "paid":
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{withdrawal_id} is not paid")
+        await asyncio.sleep(0.2)
+    return str(withdrawal_id)
+
+
 async def main() -> None:
     """Measures and prints Markdown."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
@@ -131,17 +84,9 @@ async def main() -> None:
     database_url = database_url.replace("+psycopg", "")
     before = sizes(database_url)
     began = time.monotonic()
-    async with (
-        httpx.AsyncClient(base_url=api_url, timeout=30, trust_env=False) as api,
-        httpx.AsyncClient(base_url=sandbox_url, timeout=30, trust_env=False) as sandbox,
-    ):
-        driver, turns = Driver(api, sandbox), asyncio.Semaphore(AT_ONCE)
-
-        async def one(number: int) -> str:
-            async with turns:
-                return await driver.withdraw(number)
-
-        ids = await asyncio.gather(*(one(number) for number in range(count)))
+    async with Desk.opened(api_url, sandbox_url) as desk:
+        customers = await desk.register_many(count)
+        ids = await at_once(AT_ONCE, [partial(withdraw, desk, customer) for customer in customers])
     took = time.monotonic() - began
     await asyncio.sleep(2)
     after = sizes(database_url)
@@ -163,7 +108,7 @@ async def main() -> None:
         described = await handle.describe()
         events += len(history.events)
         size += described.raw_description.workflow_execution_info.history_size_bytes
-        counted += actions(history)
+        counted += billed(history)
     print(f"history: {events / len(sample):.1f} events, {size / len(sample):,.0f} bytes")
     print(f"actions: {sum(counted.values()) / len(sample):.1f}")
     for what, number in counted.most_common():

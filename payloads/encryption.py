@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -122,11 +123,22 @@ class EncryptedPayloads(PayloadCodec, WithSerializationContext):
         return json.dumps([ENCODING.decode(), key_id, self.namespace, workflow_id]).encode()
 
 
+@dataclass(frozen=True)
+class _OneRunAtATime(DataConverter):
+    """Bound to a run by its codec and its payload converter, without making everything else anew for each payload."""
+
+    def with_context(self, context: SerializationContext) -> Self:
+        bound = copy(self)
+        for part in ("payload_converter", "payload_codec"):
+            object.__setattr__(bound, part, getattr(self, part).with_context(context))
+        return bound
+
+
 def data_converter(keys: PayloadKeys | None, namespace: str, count: Count = count_nothing) -> DataConverter:
     """What every client and worker of ours converts with; without keys nothing is encrypted, and nothing refused."""
     if keys is None:
         return pydantic_data_converter
-    return DataConverter(
+    return _OneRunAtATime(
         payload_converter_class=CarefulPayloadConverter,
         payload_codec=EncryptedPayloads(keys, namespace, count),
         # Messages and stack traces of failures are payloads too.

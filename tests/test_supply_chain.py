@@ -31,7 +31,7 @@ def test_the_image_has_what_was_tested_and_nothing_for_development() -> None:
 
 def test_every_package_is_pinned_by_hash_and_no_lock_names_where_it_came_from() -> None:
     """A package that was exchanged is not installed; and no mirror of a developer's is written down."""
-    for name in ("requirements.lock", "requirements.run.lock"):
+    for name in ("requirements.lock", "requirements.run.lock", "requirements.bench.lock"):
         lock = (ROOT / name).read_text()
         entries = re.split(r"\n(?=[a-zA-Z0-9])", lock.partition("\n")[2])
         assert all("--hash=sha256:" in entry for entry in entries if "==" in entry)

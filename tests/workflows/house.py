@@ -44,6 +44,7 @@ from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
 from tests.workflows.outside import FakeBank, FakeSmsGateway
+from tests.workflows.restricted import restricted_runner
 from worker import WORKFLOWS, build_worker
 from workflows.search_attributes import columns
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
@@ -121,6 +122,7 @@ class House:
             interceptors=interceptors,
             build_id=build_id,
             workflows=workflows,
+            workflow_runner=restricted_runner(),
         )
 
     def apply(self, amount: int = 500_00, *, at: datetime | None = None) -> UUID:

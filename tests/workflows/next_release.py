@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -47,3 +49,21 @@ class CarelessRelease(WithdrawalWorkflow):
     async def _ask_bank(self) -> None:
         await self._step(LedgerActivities.read_standing, "New in this release")
         await super()._ask_bank()
+
+
+@workflow.defn(name=WORKFLOW_TYPE)
+class ClockRelease(WithdrawalWorkflow):
+    """Looks at the machine's clock, which says something else at every replay."""
+
+    @workflow.init
+    def __init__(self, input: WithdrawalInput) -> None:
+        super().__init__(input)
+
+    @workflow.run
+    async def run(self, input: WithdrawalInput) -> Status:
+        """As before."""
+        return await super().run(input)
+
+    async def _ask_bank(self) -> None:
+        if datetime.now(UTC).year > 2000:
+            await super()._ask_bank()

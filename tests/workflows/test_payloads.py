@@ -34,7 +34,7 @@ from payloads.keys import PayloadKeys, rotate
 from payloads.refused import REFUSED
 from tests.databases import Database
 from tests.workflows.house import House, now, open_house, until
-from worker import sandboxed_runner
+from tests.workflows.restricted import restricted_runner
 from workflows.bank_return import BankReturnWorkflow
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -407,7 +407,7 @@ async def replayed(house: House, withdrawal_id: UUID) -> None:
     history = await house.handle(withdrawal_id).fetch_history()
     replayer = Replayer(
         workflows=[WithdrawalWorkflow, BankReturnWorkflow],
-        workflow_runner=sandboxed_runner(),
+        workflow_runner=restricted_runner(),
         data_converter=house.client.data_converter,
     )
     await replayer.replay_workflow(history)

@@ -25,9 +25,10 @@ from temporalio.workflow import NondeterminismError
 
 from domain.withdrawal import Decision, Status, TransferState
 from tests.workflows.house import House, now, until
-from tests.workflows.next_release import PATCH, CarelessRelease, PatchedRelease
+from tests.workflows.next_release import PATCH, CarelessRelease, ClockRelease, PatchedRelease
+from tests.workflows.restricted import restricted_runner
 from tests.workflows.test_replay import RECORDED
-from worker import DEPLOYMENT, WORKFLOWS, sandboxed_runner
+from worker import DEPLOYMENT, WORKFLOWS
 from workflows.bank_return import BankReturnWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -112,11 +113,18 @@ async def test_a_release_that_changes_the_commands_without_a_patch_does_not_repl
         await replayer_of(CarelessRelease).replay_workflow(history)
 
 
+async def test_a_release_that_looks_at_the_machines_clock_is_noticed() -> None:
+    """The commands are the same, today; only the sandbox that the tests run in knows (decision 53)."""
+    history = WorkflowHistory.from_json("paid", RECORDED["paid"])
+    with pytest.raises(RuntimeError, match=r"datetime\.datetime\.now"):
+        await replayer_of(ClockRelease).replay_workflow(history)
+
+
 def replayer_of(release: type) -> Replayer:
     """As the worker of that release would."""
     return Replayer(
         workflows=[release, BankReturnWorkflow],
-        workflow_runner=sandboxed_runner(),
+        workflow_runner=restricted_runner(),
         data_converter=pydantic_data_converter,
     )
 

@@ -28,7 +28,7 @@ from payloads.encryption import data_converter
 from payloads.keys import PayloadKeys
 from tests.workflows.house import House, now
 from tests.workflows.paths import PATHS, Story
-from worker import sandboxed_runner
+from tests.workflows.restricted import restricted_runner
 from workflows.bank_return import BankReturnWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -106,7 +106,7 @@ def replayer(converter: DataConverter = pydantic_data_converter) -> Replayer:
     """Replays with the worker's own sandbox, and the converter of before there were keys unless told otherwise."""
     return Replayer(
         workflows=[WithdrawalWorkflow, BankReturnWorkflow],
-        workflow_runner=sandboxed_runner(),
+        workflow_runner=restricted_runner(),
         data_converter=converter,
     )
 

@@ -24,7 +24,7 @@ from domain.withdrawal import Decision, Door, Status, TransferState, workflow_id
 from ledger.moves import Instruction
 from ledger.sweeps import Sweeps
 from tests.workflows.house import House, now, until
-from worker import sandboxed_runner
+from tests.workflows.restricted import restricted_runner
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport, ThoroughSweepWorkflow
 
 
@@ -329,7 +329,7 @@ async def test_a_sweep_whose_worker_died_is_taken_over_within_seconds(house: Hou
             task_queue=house.task_queue,
             workflows=[ReconciliationWorkflow],
             activities=[killed_at_first, nothing_to_look_after, all_hold],
-            workflow_runner=sandboxed_runner(),
+            workflow_runner=restricted_runner(),
         ),
         asyncio.timeout(40),
     ):

@@ -1,0 +1,238 @@
+"""Whole withdrawals a second, against three empty steps on the same servers; and the same three steps on DBOS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import IO
+from uuid import UUID, uuid4
+
+import psycopg
+from temporalio.client import Client
+
+from bench.capacity import billed
+from bench.customers import Customer, Desk, at_once
+from bench.notebook import Notebook, Race, Ratio, Target
+from bench.processes import cpu_of, since
+from bench.stacks import measured_stack
+from bench.three_steps import TASK_QUEUE, Nothing, ThreeSteps
+from domain.withdrawal import workflow_id
+from ledger.database import Database
+from ledger.invariants import violations
+from stack.local import ROOT, LocalStack
+from stack.postgres import SUPERUSER
+from stack.processes import Process, ProcessFailed
+
+AT_ONCE = 32
+WITHIN_S = 120.0
+LOOK_EVERY_S = 0.02
+
+_PAID = "SELECT id FROM withdrawals WHERE id = ANY(%s) AND status = 'paid'"
+
+
+def measure(notebook: Notebook, *, short: bool) -> None:
+    """Ours, ours with a second worker, the template's shape, and DBOS, in turn."""
+    count = 60 if short else 300
+    with measured_stack(notebook) as stack, three_steps_worker(stack), on_dbos(stack, count) as dbos:
+        asyncio.run(_warm_up(stack, 10))
+        bench = Whole(stack, count)
+        contestants: dict[str, Callable[[], float]] = {
+            "withdrawals": bench.ours,
+            "money transfers": bench.money_transfers,
+            "empty workflows": bench.empty,
+        }
+        ratios = [
+            Ratio("whole withdrawals by money-transfer shape", "withdrawals", "money transfers", Target(at_least=0.6)),
+            Ratio("whole withdrawals by empty workflows", "withdrawals", "empty workflows", Target()),
+        ]
+        if dbos is not None:
+            contestants["three steps on DBOS"] = dbos
+            ratios.append(
+                Ratio("three steps on DBOS by money-transfer shape", "three steps on DBOS", "money transfers", Target())
+            )
+        if not short:
+            contestants["withdrawals, two workers"] = bench.with_two_workers
+            ratios.append(Ratio("two workers by one", "withdrawals, two workers", "withdrawals", Target()))
+        notebook.race(Race("whole, 32 at a time", "a second", contestants, ratios))
+        for room in bench.cpu[0]:
+            notebook.fact(f"CPU of a withdrawal, {room}", [cpu[room] for cpu in bench.cpu], "ms")
+        asyncio.run(_history_of(notebook, stack, bench.last[:20]))
+        if broken := violations(Database.connect(stack.postgres.url())):
+            raise AssertionError(f"the ledger does not hold after the benchmark: {broken}")
+
+
+class Whole:
+    """One round of each contestant; ``cpu`` has what each room used in ours."""
+
+    def __init__(self, stack: LocalStack, count: int) -> None:
+        self.stack, self.count = stack, count
+        self.cpu: list[Mapping[str, float]] = []
+        self.last: list[UUID] = []
+
+    def ours(self) -> float:
+        """Application, code, freeze, transfer, notification, settle."""
+        return asyncio.run(self._withdrawals())
+
+    def with_two_workers(self) -> float:
+        """The same with one more worker."""
+        with self.stack.another_worker():
+            time.sleep(2)
+            rate = asyncio.run(self._withdrawals())
+        del self.cpu[-1]
+        return rate
+
+    def money_transfers(self) -> float:
+        """Three steps that do nothing."""
+        return asyncio.run(self._workflows(ThreeSteps))
+
+    def empty(self) -> float:
+        """No step at all."""
+        return asyncio.run(self._workflows(Nothing))
+
+    async def _withdrawals(self) -> float:
+        async with desk_of(self.stack) as desk, Payments.watched(self.stack) as payments:
+            customers = await desk.register_many(self.count)
+
+            async def one(customer: Customer) -> UUID:
+                withdrawal_id = await desk.withdraw(customer)
+                await payments.arrived(withdrawal_id)
+                return withdrawal_id
+
+            before, began = cpu_of(self.stack), time.monotonic()
+            self.last = await at_once(AT_ONCE, [partial(one, customer) for customer in customers])
+            took = time.monotonic() - began
+        self.cpu.append(since(before, cpu_of(self.stack), count=self.count))
+        return self.count / took
+
+    async def _workflows(self, workflow: type[ThreeSteps | Nothing]) -> float:
+        client = await Client.connect(self.stack.temporal.address)
+
+        async def one() -> str:
+            return await client.execute_workflow(workflow.run, id=str(uuid4()), task_queue=TASK_QUEUE)
+
+        began = time.monotonic()
+        await at_once(AT_ONCE, [one] * self.count)
+        return self.count / (time.monotonic() - began)
+
+
+def desk_of(stack: LocalStack) -> contextlib.AbstractAsyncContextManager[Desk]:
+    """The API and the sandbox of a stack."""
+    return Desk.opened(stack.api_url, stack.sandbox_url)
+
+
+class Payments:
+    """Sees in PostgreSQL what was paid: one query for everybody who waits, so that waiting costs next to nothing."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[tuple[UUID]]) -> None:
+        self._connection = connection
+        self._awaited: dict[UUID, asyncio.Future[None]] = {}
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def watched(cls, stack: LocalStack) -> AsyncIterator[Payments]:
+        """Looks until the block is left."""
+        url = stack.postgres.url().replace("+psycopg", "")
+        async with await psycopg.AsyncConnection[tuple[UUID]].connect(url, autocommit=True) as connection:
+            payments = cls(connection)
+            looking = asyncio.create_task(payments._look())
+            try:
+                yield payments
+            finally:
+                looking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await looking
+
+    async def arrived(self, withdrawal_id: UUID) -> None:
+        """Returns once it is paid; TimeoutError if that takes too long."""
+        awaited = self._awaited[withdrawal_id] = asyncio.get_running_loop().create_future()
+        await asyncio.wait_for(awaited, WITHIN_S)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._awaited:
+                paid = await self._connection.execute(_PAID, [list(self._awaited)])
+                for (withdrawal_id,) in await paid.fetchall():
+                    self._awaited.pop(withdrawal_id).set_result(None)
+
+
+async def _warm_up(stack: LocalStack, count: int) -> None:
+    async with desk_of(stack) as desk, Payments.watched(stack) as payments:
+        for customer in await desk.register_many(count):
+            await payments.arrived(await desk.withdraw(customer))
+
+
+async def _history_of(notebook: Notebook, stack: LocalStack, ids: Sequence[UUID]) -> None:
+    client = await Client.connect(stack.temporal.address)
+    events, actions = [], []
+    for withdrawal_id in ids:
+        history = await client.get_workflow_handle(workflow_id(withdrawal_id)).fetch_history()
+        events.append(len(history.events))
+        actions.append(billed(history).total())
+    notebook.fact("history events of a withdrawal", events, "events", Target(at_most=30))
+    notebook.fact("billable actions of a withdrawal", actions, "actions", Target(at_most=12))
+
+
+@contextlib.contextmanager
+def three_steps_worker(stack: LocalStack) -> Iterator[Process]:
+    """The template's worker, with the SDK's defaults."""
+    command = [sys.executable, "-m", "bench.three_steps", stack.temporal.address]
+    log = stack.state.log("three-steps")
+    process = Process.start("the worker of three steps", command, log=log, directory=ROOT)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def on_dbos(stack: LocalStack, count: int) -> Iterator[Callable[[], float] | None]:
+    """A round of three steps on DBOS, in a database of its own beside ours; None where DBOS is not installed."""
+    if importlib.util.find_spec("dbos") is None:
+        yield None
+        return
+    server = stack.postgres
+    with psycopg.connect(server.url(SUPERUSER).replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE three_steps")
+    url = server.url(SUPERUSER, "three_steps")
+    command = [
+        sys.executable,
+        "-m",
+        "bench.on_dbos",
+        url,
+        str(count),
+        str(AT_ONCE),
+    ]
+    with (
+        stack.state.log("dbos").open("ab") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as dbos,
+    ):
+        assert dbos.stdin is not None
+        assert dbos.stdout is not None
+        stdin, stdout = dbos.stdin, dbos.stdout
+
+        def round_of_dbos() -> float:
+            stdin.write("\n")
+            stdin.flush()
+            return float(_next_line(stdout, stack))
+
+        try:
+            _next_line(stdout, stack)
+            yield round_of_dbos
+        finally:
+            stdin.close()
+
+
+def _next_line(lines: IO[str], stack: LocalStack) -> str:
+    line = lines.readline()
+    if not line:
+        raise ProcessFailed("DBOS", "ended", stack.state.log("dbos"))
+    return line
