@@ -64,7 +64,6 @@ def measure(notebook: Notebook, *, short: bool) -> None:
             for name, pages in one.pages_of_each().items():
                 notebook.fact(f"pages of {name}, {label}", [pages], "pages")
             notebook.fact(f"look over the whole ledger, {label}", [one.whole_look()], "s")
-        notebook.fact("bytes of a withdrawal in PostgreSQL", [_bytes_each(grown)], "bytes")
 
 
 @dataclass
@@ -119,6 +118,10 @@ class Grown:
 
     def sweep(self) -> float:
         """The ledger's part of a sweep, over ten withdrawals told since the last one; milliseconds."""
+        self.withdrawals(CHANGES)
+        return self._sweep()
+
+    def _sweep(self) -> float:
         since, by = self.mark.until - LATE, now()
         began = time.monotonic()
         self.sweeps.untold(since=since, by=by)
@@ -139,7 +142,7 @@ class Grown:
             self.teller.paid(account_id)
         touched = {"a withdrawal": pages.since(before) / CHANGES}
         self.withdrawals(CHANGES)
-        works: dict[str, Callable[[], float]] = {"its reads": partial(self.reads, 1), "a sweep": self.sweep}
+        works: dict[str, Callable[[], float]] = {"its reads": partial(self.reads, 1), "a sweep": self._sweep}
         for name, work in works.items():
             before = pages.touched()
             work()
@@ -161,13 +164,6 @@ class Grown:
             copy_withdrawal(connection, waits, self.size // WAITING, series="waits", an_account=1)
             connection.execute("CHECKPOINT")
         self.mark = look_over(self.database, self.mark, now=now()).mark
-
-    def bytes(self) -> int:
-        """Of the whole database."""
-        with self.server.connect(self.name) as connection:
-            [size] = connection.execute("SELECT pg_database_size(current_database())").fetchone() or (0,)
-        assert isinstance(size, int)
-        return size
 
 
 @contextlib.contextmanager
@@ -197,8 +193,3 @@ def _grown(notebook: Notebook, sizes: Sequence[int]) -> Iterator[list[Grown]]:
 def _run(server: Postgres, role: str, variable: str, *command: str) -> None:
     environment = os.environ | {variable: server.url(role)}
     subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=True, capture_output=True)
-
-
-def _bytes_each(grown: Sequence[Grown]) -> float:
-    least, most = grown[0], grown[-1]
-    return (most.bytes() - least.bytes()) / (most.size - least.size)

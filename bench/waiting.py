@@ -31,7 +31,7 @@ CHANGES: Final = 10
 TASK_QUEUE: Final = "withdrawals"
 STARTED_AT_ONCE: Final = 32
 TOLD_AT_ONCE: Final = 4
-WAIT_S, WAIT_S_SHORT = 60.0, 1.0
+WAIT_S, WAIT_S_SHORT = 60.0, 2.0
 SAMPLE: Final = 20
 ASKED_WITHIN_S: Final = 300.0
 DRAIN_S: Final = 180.0
@@ -53,6 +53,7 @@ async def _measure(notebook: Notebook, stack: LocalStack, many: int, wait_s: flo
     waiting.bank("silent")
     await waiting.sweep()  # The first is a thorough one.
     await waiting.add(FEW)
+    await waiting.sweep()
     few = [await waiting.sweep_over(0) for _ in range(notebook.rounds)]
     before, began = waiting.sizes(), time.monotonic()
     await waiting.add(many - FEW)
@@ -64,6 +65,7 @@ async def _measure(notebook: Notebook, stack: LocalStack, many: int, wait_s: flo
     notebook.fact(f"memory of the worker, {many:,} waiting", [waiting.memory[1] / 2**20], "MiB")
     lengths = await waiting.lengths()
     await asyncio.sleep(wait_s)
+    await waiting.sweep()
     quiet = [await waiting.sweep_over(0) for _ in range(notebook.rounds)]
     grown = [after - before for before, after in zip(lengths, await waiting.lengths(), strict=True)]
     notebook.fact("history events of waiting through sweeps", grown, "events", Target(at_most=0))
