@@ -17,9 +17,13 @@ from rich.text import Text
 from domain.shanghai import SHANGHAI
 
 
+class NotUsable(Exception):
+    """What was asked for cannot be; the message says why."""
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A table: a title, the columns' heads, the rows."""
+    """A table: a title, to which is added whose times they are; the columns' heads; the rows."""
 
     title: str
     heads: Sequence[str]
@@ -50,9 +54,9 @@ class Answer:
         for grid in self.grids:
             console.print(_table(grid))
         for line in self.lines:
-            console.print(Text(line))
+            console.print(Text(_as_text(line)))
         for problem in self.problems:
-            console.print(Text(f"! {problem}", style="bold red"))
+            console.print(Text(_as_text(f"! {problem}"), style="bold red"))
 
 
 def how_long(duration: timedelta) -> str:
@@ -65,8 +69,13 @@ def how_long(duration: timedelta) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
+def in_shanghai(moment: datetime) -> str:
+    """As every time is shown."""
+    return f"{moment.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
+
+
 def _table(grid: Grid) -> Table:
-    table = Table(title=grid.title, title_justify="left", header_style="bold")
+    table = Table(title=f"{grid.title} (times in Shanghai)", title_justify="left", header_style="bold")
     for head in grid.heads:
         # Ids are copied from here: they are never cut.
         table.add_column(head, no_wrap=head == "withdrawal", overflow="fold")
@@ -80,7 +89,7 @@ def _as_text(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, datetime):
-        return f"{value.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
+        return in_shanghai(value)
     text = str(value)
     # A terminal obeys control characters.
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
-from operations.answers import how_long
+from operations.answers import Answer, Grid, how_long
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,18 @@ from operations.answers import how_long
 def test_a_duration_is_read_at_a_glance(duration: timedelta, words: str) -> None:
     """Two units that follow each other at most: nobody needs the seconds of a day."""
     assert how_long(duration) == words
+
+
+def test_every_table_says_whose_times_it_shows_and_no_word_reaches_the_terminal_as_a_command() -> None:
+    """What a bank or somebody's reason says is shown, in a cell and below the tables."""
+    terminal = Console(width=80, record=True, file=io.StringIO())
+    at = datetime(2026, 3, 10, 2, tzinfo=UTC)
+    answer = Answer({}, [Grid("Where", ("at", "what"), [[at, "red \x1b[31m"]])], ["gone \x1b[2J"], ["by \x07me"])
+    answer.print(terminal, as_json=False)
+    shown = terminal.export_text(styles=False)
+    assert "Where (times in Shanghai)" in shown
+    assert "2026-03-10 10:00:00" in shown
+    for words in ("red �[31m", "! gone �[2J", "by �me"):
+        assert words in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
