@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, func, select, text
+from sqlalchemy import BigInteger, RowMapping, bindparam, func, select, text
 
 from domain.approval import resolutions_needed
 from domain.errors import NotFound
@@ -20,7 +20,16 @@ from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.outbox import Snapshot, snapshot
 from ledger.rows import APPROVALS_GIVEN, window_of
-from ledger.tables import OUTBOX_WAITING, outbox, transactions, transfers, verifications, withdrawal_events, withdrawals
+from ledger.tables import (
+    OUTBOX_WAITING,
+    accounts,
+    outbox,
+    transactions,
+    transfers,
+    verifications,
+    withdrawal_events,
+    withdrawals,
+)
 
 CODE_OVERDUE = timedelta(minutes=5)
 BANK_OVERDUE = timedelta(minutes=15)
@@ -28,6 +37,9 @@ FINANCE_OVERDUE = timedelta(days=1)
 """How long each may take before somebody should look; the runbook says the same."""
 
 MANY = 500
+
+OVER = "nothing: it is over"
+"""What a withdrawal waits for that is."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A withdrawal that is not over. ``transfer`` is None while the bank was not asked. Amounts in fen."""
+    """A withdrawal in a line, most often one that is not over. ``transfer`` is None while the bank was not asked.
+
+    Amounts in fen.
+    """
 
     id: UUID
     account_id: str
@@ -105,6 +120,8 @@ class Unfinished:
     def waits_for(self) -> str:
         """Whom or what it waits for, and until when in Shanghai, in plain words."""
         match self.status:
+            case status if status.is_final:
+                return OVER
             case Status.AWAITING_VERIFICATION if self.verified:
                 return "the amount to be frozen: the code was right"
             case Status.AWAITING_VERIFICATION:
@@ -170,7 +187,7 @@ _MINE = select(func.count()).select_from(outbox).where(outbox.c.withdrawal_id ==
 _MESSAGES = select(
     _MINE.where(text(OUTBOX_WAITING)).scalar_subquery(), _MINE.where(outbox.c.dead_at.is_not(None)).scalar_subquery()
 )
-_UNFINISHED = (
+_LINES = (
     select(
         withdrawals,
         verifications.c.expires_at,
@@ -181,9 +198,14 @@ _UNFINISHED = (
     )
     .join_from(withdrawals, verifications)
     .outerjoin(transfers)
-    .where(withdrawals.c.status.in_(sorted(OPEN)))
-    .order_by(withdrawals.c.id)
 )
+_UNFINISHED = _LINES.where(withdrawals.c.status.in_(sorted(OPEN))).order_by(withdrawals.c.id)
+_OF_ACCOUNT = (
+    _LINES.where(withdrawals.c.account_id == bindparam("account_id"))
+    .order_by(withdrawals.c.created_at.desc(), withdrawals.c.id.desc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
+_ACCOUNT = select(accounts.c.account_id).where(accounts.c.account_id == bindparam("account_id"))
 _DAY = (
     select(
         withdrawal_events,
@@ -253,6 +275,15 @@ class Cases:
         with self.database.transaction() as connection:
             row = connection.execute(_UNFINISHED.where(withdrawals.c.id == withdrawal_id)).mappings().first()
         return None if row is None else _unfinished(row)
+
+    def of_account(self, account_id: str, *, limit: int) -> list[Unfinished]:
+        """The account's withdrawals, newest first, those that are over included; ``NotFound`` without the account."""
+        named = {"account_id": account_id}
+        with self.database.snapshot() as connection:
+            if connection.execute(_ACCOUNT, named).first() is None:
+                raise NotFound
+            rows = connection.execute(_OF_ACCOUNT, {**named, "limit": limit}).mappings().all()
+        return list(map(_unfinished, rows))
 
     def day(self, day: date) -> Iterator[DayLine]:
         """What happened to withdrawals on a Shanghai day, in order."""
