@@ -17,26 +17,25 @@ from pydantic import ValidationError
 from rich.console import Console
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
-from temporalio.service import RPCError
 
 from bank.client import HttpBank
 from domain.errors import NotFound, TemporarilyUnavailable
 from ledger.cases import Cases
 from ledger.database import Database
 from ledger.outbox import Outbox
-from operations.answers import Answer
+from operations.answers import Answer, NotUsable
 from operations.checking import Checking
+from operations.engine import TemporalAway
 from operations.exporting import open_new, write_day
+from operations.freeing import Freeing
 from operations.looking import Looking
 from operations.runs import Runs
+from operations.schedules import Schedules
 from payloads.encryption import data_converter
 from settings import Settings, what_is_missing
 
 USAGE = 2
-
-
-class NotUsable(Exception):
-    """What was asked for cannot be; the message says why."""
+BANK_TIMEOUT_S = 10
 
 
 async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
@@ -44,43 +43,44 @@ async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
     database = Database.connect(settings.database_url.get_secret_value(), pool_size=2)
     try:
         match asked.command:
-            case "verify":
-                anchored = settings.audit_anchor_file is not None
-                return await Checking(database, anchored=anchored).verify(now=_now())
             case "letters":
                 return await _letters(database, replay=asked.replay)
             case "export":
                 return await asyncio.to_thread(_export, Cases(database), asked.day, asked.output)
             case _:
-                return await _with_runs(asked, settings, database)
+                return await _with_temporal(asked, settings, database)
     finally:
         database.close()
 
 
-async def _with_runs(asked: argparse.Namespace, settings: Settings, database: Database) -> Answer:
-    cases = Cases(database)
+async def _with_temporal(asked: argparse.Namespace, settings: Settings, database: Database) -> Answer:
     connection: dict[str, Any] = {"target_host": "localhost:7233", **ClientConfig.load_client_connect_config()}
     converter = data_converter(settings.payload_keys(), connection.get("namespace", "default"))
     client = await Client.connect(**connection, lazy=True, data_converter=converter)
-    runs = Runs(client, settings.task_queue)
-    async with httpx.AsyncClient(base_url=settings.bank_url, timeout=10, trust_env=False) as http:
-        looking = Looking(cases, runs, HttpBank(http))
-        if asked.command == "stuck":
-            return await looking.stuck(now=_now(), everything=asked.all)
-        if asked.command == "show":
-            return await looking.show(asked.withdrawal, now=_now())
-    case = await asyncio.to_thread(cases.case, asked.withdrawal)
-    over = case.withdrawal.status.is_final
-    if asked.command == "nudge":
-        if over and case.transfer is None:
-            raise NotUsable(f"{asked.withdrawal} is {case.withdrawal.status}: there is nothing left to look at")
-        run_id = await runs.nudge(asked.withdrawal, over=over)
-        return Answer({"nudged": run_id}, lines=[f"{run_id} looks at the rows and the bank again"])
-    if over:
-        raise NotUsable(f"{asked.withdrawal} is {case.withdrawal.status}: its story is told")
-    started = await runs.restart(asked.withdrawal)
-    line = "a run was started and goes on where the rows stand" if started else "a run is under way: nothing to restart"
-    return Answer({"started": started}, lines=[line])
+    match asked.command:
+        case "verify":
+            checking = Checking(database, anchored=settings.audit_anchor_file is not None)
+            return await checking.verify(Schedules(client), now=_now())
+        case "schedules":
+            return await Schedules(client).show(now=_now(), resume=asked.resume)
+        case _:
+            return await _withdrawals(asked, settings, Cases(database), Runs(client, settings.task_queue))
+
+
+async def _withdrawals(asked: argparse.Namespace, settings: Settings, cases: Cases, runs: Runs) -> Answer:
+    async with httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT_S, trust_env=False) as http:
+        looking, freeing = Looking(cases, runs, HttpBank(http)), Freeing(cases, runs)
+        match asked.command:
+            case "stuck":
+                return await looking.stuck(now=_now(), everything=asked.all)
+            case "of":
+                return await looking.of(asked.account, now=_now())
+            case "nudge":
+                return await freeing.nudge(asked.withdrawal)
+            case "restart":
+                return await freeing.restart(asked.withdrawal)
+            case _:
+                return await looking.show(asked.withdrawal, now=_now())
 
 
 async def _letters(database: Database, *, replay: Sequence[int] | None) -> Answer:
@@ -118,9 +118,12 @@ def parser() -> argparse.ArgumentParser:
         ("restart", "starts the run of a withdrawal that has none"),
     ):
         commands.add_parser(name, help=does).add_argument("withdrawal", type=_withdrawal_id)
+    commands.add_parser("of", help="the withdrawals of an account, newest first").add_argument("account")
     stuck = commands.add_parser("stuck", help="the withdrawals that take too long, and why")
     stuck.add_argument("--all", action="store_true", help="every unfinished one, and what it waits for")
-    commands.add_parser("verify", help="invariants, statements, audit chain, sweep, dead letters")
+    commands.add_parser("verify", help="invariants, schedules, sweep, statements, audit chain, dead letters")
+    schedules = commands.add_parser("schedules", help="what runs by the clock: paused or not, last run, next run")
+    schedules.add_argument("--resume", action="store_true", help="let all that are paused go on")
     letters = commands.add_parser("letters", help="what the console's backend could not be told")
     letters.add_argument("--replay", nargs="*", type=int, metavar="LETTER", help="send these again, or all of them")
     export = commands.add_parser("export", help="everything that happened on a day, as CSV")
@@ -131,7 +134,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _withdrawal_id(word: str) -> UUID:
     """An id as it is, or as the workflow id has it."""
-    return UUID(word.removeprefix("withdrawal-"))
+    try:
+        return UUID(word.removeprefix("withdrawal-"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a withdrawal's number, such as 01a2133f-8732-7cc1-a5a3-0f4f8d8a4f6e;"
+            f" the numbers of an account's withdrawals: `of ACCOUNT`"
+        ) from None
 
 
 def main() -> int:
@@ -156,8 +165,8 @@ def main() -> int:
     except TemporarilyUnavailable:
         complaints.print("PostgreSQL is away")
         return 1
-    except RPCError as away:
-        complaints.print(f"Temporal is away: {away.status.name}")
+    except TemporalAway as away:
+        complaints.print(f"Temporal is away: {away}")
         return 1
     said.print(Console(width=None if sys.stdout.isatty() else 160), as_json=asked.json)
     return said.exit_code

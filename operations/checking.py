@@ -1,10 +1,11 @@
-"""Is everything as it must be: the invariants, the bank's statements, the audit chain, and those who watch them."""
+"""Is everything as it must be: the invariants, the bank's statements, the audit chain, and what watches them."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -16,12 +17,15 @@ from ledger.outbox import Outbox
 from ledger.reads import read_oversight
 from ledger.statements import Statements
 from ledger.sweeps import Sweeps
-from operations.answers import Answer, Grid
+from operations.answers import Answer, Grid, how_long, in_shanghai
+from operations.engine import TemporalAway
+from operations.schedules import SWEEP, THOROUGH_SWEEP, Clock, Schedules, longest, troubles
 
 AUDIT = "ledger.audit_verification"
 """The command that reads the whole audit chain."""
 LOOKED_AT_LATELY = timedelta(minutes=10)
 LOOKED_AT_WHOLE_LATELY = timedelta(hours=3)
+"""Where Temporal does not say how often they are due."""
 MANY = 100
 
 
@@ -32,11 +36,13 @@ class Checking:
     database: Database
     anchored: bool = False
 
-    async def verify(self, *, now: datetime) -> Answer:
+    async def verify(self, schedules: Schedules, *, now: datetime) -> Answer:
         """Every check, each with what it found."""
+        clocks, away = await _read(schedules)
         found = {
             "the invariants": await asyncio.to_thread(self._invariants),
-            "the sweep": await asyncio.to_thread(self._sweep, now),
+            "the schedules": (f"all {len(clocks)} run", away or troubles(clocks, now=now)),
+            "the sweep": await asyncio.to_thread(self._sweep, clocks, now),
             "the bank's statements": await asyncio.to_thread(self._statements, now),
             "the audit chain": await asyncio.to_thread(self._audit_chain),
             "the console's messages": await asyncio.to_thread(self._letters),
@@ -55,7 +61,7 @@ class Checking:
         heads = ("letter", "withdrawal", "event", "at", "attempts", "last answer")
         return Answer(
             content={"items": [asdict(one) for one in letters]},
-            grids=[Grid("Dead letters (times in Shanghai)", heads, rows)] if rows else [],
+            grids=[Grid("Dead letters", heads, rows)] if rows else [],
             problems=[f"{len(letters)} messages were given up: `letters --replay` sends them again"] if letters else [],
             lines=[] if letters else ["no dead letters"],
         )
@@ -65,17 +71,21 @@ class Checking:
         wrong = [f"{one.invariant} ({len(one.rows)} rows, such as {dict(one.rows[0])})" for one in broken]
         return f"all {len(MOMENT_INVARIANTS)} hold", wrong
 
-    def _sweep(self, now: datetime) -> tuple[str, list[str]]:
+    def _sweep(self, clocks: Mapping[str, Clock | None], now: datetime) -> tuple[str, list[str]]:
+        """By the rows it leaves: a schedule that starts it does not say that it comes to its end."""
         looked_at = read_oversight(self.database).looked_at
         if looked_at is None:
             return "", ["never ran: is a worker there?"]
-        age = now - looked_at
-        late = [f"last ran {looked_at:%Y-%m-%d %H:%M} UTC: is a worker there?"] if age > LOOKED_AT_LATELY else []
+        every, within = _due(clocks.get(SWEEP), LOOKED_AT_LATELY)
+        age, due = now - looked_at, f", due every {how_long(every)}" if every else ""
+        late = [f"last ran {how_long(age)} ago{due}: is a worker there?"] if age > within else []
         whole_at = Sweeps(self.database).whole_at()
-        if whole_at is None or now - whole_at > LOOKED_AT_WHOLE_LATELY:
-            seen = "never" if whole_at is None else f"last at {whole_at:%Y-%m-%d %H:%M} UTC"
-            late.append(f"looked at everything {seen}: does ThoroughSweepWorkflow end?")
-        return f"ran {int(age.total_seconds())} s ago", late
+        every, within = _due(clocks.get(THOROUGH_SWEEP), LOOKED_AT_WHOLE_LATELY)
+        if whole_at is None or now - whole_at > within:
+            seen = "never" if whole_at is None else f"last at {in_shanghai(whole_at)}"
+            often = f", due every {how_long(every)}" if every else ""
+            late.append(f"looked at everything {seen}{often}: does ThoroughSweepWorkflow end?")
+        return f"ran {how_long(age)} ago{due}", late
 
     def _statements(self, now: datetime) -> tuple[str, list[str]]:
         statements = Statements(self.database)
@@ -101,6 +111,19 @@ class Checking:
         oversight = read_oversight(self.database)
         wrong = [f"{oversight.dead_letters} were given up"] if oversight.dead_letters else []
         return f"{oversight.messages_waiting} wait, none was given up", wrong
+
+
+async def _read(schedules: Schedules) -> tuple[dict[str, Clock | None], list[str]]:
+    """The schedules, or why they were not looked at."""
+    try:
+        return await schedules.read(), []
+    except TemporalAway as away:
+        return {}, [f"Temporal is away ({away}): the schedules were not looked at"]
+
+
+def _due(clock: Clock | None, otherwise: timedelta) -> tuple[timedelta | None, timedelta]:
+    """How often it is due, if that is known, and for how long nothing may be heard of it."""
+    return (None, otherwise) if clock is None or clock.every is None else (clock.every, longest(clock.every))
 
 
 def _yuan(fen: int | None) -> str:

@@ -13,6 +13,7 @@ from operations import looking, runs
 from operations.__main__ import parser
 from operations.answers import how_long
 from operations.looking import JUST_NOW
+from operations.schedules import MISSED
 from tests.databases import ROOT
 
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text("utf-8")
@@ -43,12 +44,21 @@ def test_every_link_inside_the_page_leads_somewhere() -> None:
         assert anchor in anchors(RUNBOOK), anchor
 
 
-@pytest.mark.parametrize("command", ["show", "stuck", "nudge", "restart", "verify", "letters", "export"])
+@pytest.mark.parametrize(
+    "command", ["show", "of", "stuck", "nudge", "restart", "schedules", "verify", "letters", "export"]
+)
 def test_every_command_of_the_runbook_can_be_called(command: str) -> None:
     """And none is left out of it."""
     assert re.search(rf"^\| `{command}[ `]", RUNBOOK, re.MULTILINE)
     assert parser().parse_args(["stuck", "--all"]).all
-    words = {"show": ["0" * 32], "nudge": ["0" * 32], "restart": ["0" * 32], "export": ["2026-11-25"]}
+    assert parser().parse_args(["schedules", "--resume"]).resume
+    words = {
+        "show": ["0" * 32],
+        "of": ["acct_1001"],
+        "nudge": ["0" * 32],
+        "restart": ["0" * 32],
+        "export": ["2026-11-25"],
+    }
     assert parser().parse_args([command, *words.get(command, [])]).command == command
 
 
@@ -76,6 +86,14 @@ def test_the_ages_that_stuck_goes_by_are_those_of_the_code() -> None:
     ages = [row.split("|")[2].strip() for row in table.splitlines()]
     kept = (CODE_OVERDUE, BANK_OVERDUE, BANK_OVERDUE, FINANCE_OVERDUE)
     assert ages == [*map(how_long, kept), "at once", how_long(JUST_NOW)]
+
+
+def test_what_stuck_asks_the_bank_and_verify_waits_for_is_as_in_the_code() -> None:
+    """Both are numbers that somebody may change."""
+    text = " ".join(RUNBOOK.split())
+    assert f"about the {looking.QUESTIONS} oldest transfers" in text
+    assert MISSED == 3
+    assert "missed three of its runs" in text
 
 
 def test_every_target_of_make_it_names_is_there() -> None:
