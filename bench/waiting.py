@@ -34,7 +34,7 @@ TOLD_AT_ONCE: Final = 4
 WAIT_S, WAIT_S_SHORT = 60.0, 2.0
 SAMPLE: Final = 20
 ASKED_WITHIN_S: Final = 300.0
-DRAIN_S: Final = 180.0
+DRAIN_S: Final = 120.0
 """How long is watched at the most: then the rate is known."""
 
 
