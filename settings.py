@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -57,6 +57,32 @@ class CalendarSettings(_FromEnvironmentOrFiles):
     """What loads the calendar is told: how to reach the ledger as the application does."""
 
     database_url: SecretStr
+
+
+class RotationSettings(_FromEnvironmentOrFiles):
+    """What rewrites the field keys is told."""
+
+    database_url: SecretStr
+    key_file: Path | None = None
+    """Without one the ring is in ``WITHDRAWALS_KEYS``, which no command can change."""
+
+
+class AuditSettings(_FromEnvironmentOrFiles):
+    """What reads the audit chain again is told: an auditor needs no key that signs or opens anything."""
+
+    database_url: SecretStr
+    audit_anchor_file: Path
+    audit_public_key_file: Path
+    """The public half of the key that signs (PEM); those before it too, if it was ever replaced."""
+
+
+def what_is_missing(incomplete: ValidationError) -> str:
+    """A line for each setting that is missing or wrong, with the name of its variable and never its value."""
+    return "\n".join(
+        f"setting {'.'.join(map(str, error['loc']))} (WITHDRAWALS_{'_'.join(map(str, error['loc'])).upper()}):"
+        f" {'is missing' if error['type'] == 'missing' else error['msg']}"
+        for error in incomplete.errors()
+    )
 
 
 class Settings(_FromEnvironmentOrFiles):

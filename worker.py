@@ -279,6 +279,8 @@ def _counting(runtime: Runtime) -> Count:
         "key_missing": meter.create_counter("payload_key_missing", "Payloads that wait for a key that is not there."),
         "refused": meter.create_counter("payload_refused", "Payloads that nobody with a key has written."),
     }
+    for counter in counters.values():
+        counter.add(0)  # There from the start: a rise can only be seen from something.
     return lambda what: counters[what].add(1)
 
 

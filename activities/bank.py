@@ -40,7 +40,7 @@ class BankActivities:
     async def look_at_bank(self, withdrawal_id: UUID, at: datetime) -> Asked | None:
         """One look at the bank's book that submits nothing, and its answer on record; None if it knows of nothing."""
         answer = await self.bank.query(withdrawal_id)
-        return None if answer is None else await self._record(withdrawal_id, answer, at)
+        return None if answer is None else await self._record(withdrawal_id, answer, _this_attempt(at))
 
     @activity.defn
     async def query_bank(self, withdrawal_id: UUID) -> BankAnswer | None:

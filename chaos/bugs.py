@@ -38,6 +38,21 @@ BUGS = (
         ("tests/ledger/test_races.py",),
     ),
     Bug(
+        "a withdrawal is read before its lock is held",
+        (
+            Edit(
+                "ledger/rows.py",
+                "    if _LOCK_BY_WITHDRAWAL.first(connection, withdrawal_id=withdrawal_id) is None:\n"
+                "        raise NotFound\n"
+                "    return read_withdrawal(connection, withdrawal_id, reading)\n",
+                "    row = read_withdrawal(connection, withdrawal_id, reading)\n"
+                "    _LOCK_BY_WITHDRAWAL.first(connection, withdrawal_id=withdrawal_id)\n"
+                "    return row\n",
+            ),
+        ),
+        ("tests/ledger/test_races.py",),
+    ),
+    Bug(
         "no operation key: a reference is booked each time it is told",
         (
             Edit(
@@ -125,12 +140,12 @@ BUGS = (
                 "    async def _wake(self",
                 "    def _give_up(self, withdrawal_id: UUID) -> None:\n"
                 "        from domain.withdrawal import Door\n"
-                "        from ledger.moves import unfreeze_if_frozen\n"
+                "        from ledger.moves import unfreezing\n"
                 "        from ledger.rows import Happening, lock_withdrawal, move_on\n"
                 "        with self.database.transaction() as connection:\n"
                 "            row, now = lock_withdrawal(connection, withdrawal_id), datetime.now(UTC)\n"
-                "            unfreeze_if_frozen(connection, row, now)\n"
-                '            move_on(connection, row, Status.FAILED, Happening("failed", "system", Door.WORKFLOW, now))\n'
+                '            failed = Happening("failed", "system", Door.WORKFLOW, now)\n'
+                "            move_on(connection, row, Status.FAILED, failed, entry=unfreezing(row, now))\n"
                 "\n"
                 "    async def _wake(self",
             ),
@@ -200,6 +215,19 @@ BUGS = (
             ),
         ),
         ("tests/workflows/test_sweep.py",),
+    ),
+    Bug(
+        "the one look that a return's prompt causes is not repeated where the bank is in doubt",
+        (
+            Edit(
+                "workflows/withdrawal.py",
+                "        if not await self._look_at_bank() and "
+                "(asked := await steps.keep_looking_at_bank(self._id)) is not None:\n"
+                "            self._learn(asked.standing)\n",
+                "        await self._look_at_bank()\n",
+            ),
+        ),
+        ("tests/workflows/test_bank.py",),
     ),
     Bug(
         "not found at the bank counts as a no",
@@ -289,8 +317,8 @@ BUGS = (
         (
             Edit(
                 "ledger/code_limits.py",
-                "DO UPDATE SET used = counted.used + 1 WHERE counted.used < :most",
-                "DO UPDATE SET used = counted.used + 1 WHERE true OR counted.used < :most",
+                "DO UPDATE SET used = counted.used + 1 WHERE counted.used < %(most)s::integer",
+                "DO UPDATE SET used = counted.used + 1 WHERE true OR counted.used < %(most)s::integer",
             ),
         ),
         ("tests/ledger/test_code_limits.py",),

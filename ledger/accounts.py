@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.bank_card import SubjectType, masked_phone
@@ -15,6 +15,7 @@ from ledger.audit_tables import account_changes
 from ledger.book import Entry, post
 from ledger.database import Database
 from ledger.encryption import Keys
+from ledger.prepared import Prepared, Row
 from ledger.rows import lock_account
 from ledger.tables import Bucket, Kind, accounts, balances, postings, transactions
 
@@ -32,11 +33,12 @@ class Registration:
     pay_as_you_use: bool
 
 
-_BOOKED = (
-    select(func.sum(postings.c.amount_fen))
+_BOOKED = Prepared.of(
+    select(func.sum(postings.c.amount_fen).label("fen"))
     .join_from(transactions, postings)
     .where(transactions.c.operation_key == bindparam("operation_key"), postings.c.amount_fen > 0)
 )
+_REGISTRATION = Prepared.of(select(accounts).where(accounts.c.account_id == bindparam("account_id")))
 _LAST_CHANGE = (
     select(account_changes)
     .where(account_changes.c.account_id == bindparam("account_id"))
@@ -134,9 +136,9 @@ class Accounts:
             raise ValueError("a booking is of more than nothing")
         with self.database.transaction() as connection:
             balance = lock_account(connection, account_id)
-            booked = connection.execute(_BOOKED, {"operation_key": operation_key}).scalar()
-            if booked is not None:
-                if booked != amount:
+            booked = _BOOKED.first(connection, operation_key=operation_key)
+            if booked is not None and booked["fen"] is not None:
+                if booked["fen"] != amount:
                     raise ReferenceReused
                 return False
             if kind is Kind.CHARGE:
@@ -144,7 +146,7 @@ class Accounts:
             return post(connection, Entry(kind, operation_key, account_id, legs, now))
 
 
-def _split_charge(balance: RowMapping, amount: int) -> dict[Bucket, int]:
+def _split_charge(balance: Row, amount: int) -> dict[Bucket, int]:
     from_vouchers = min(balance["vouchers"], amount)
     return {
         Bucket.VOUCHERS: -from_vouchers,
@@ -155,7 +157,7 @@ def _split_charge(balance: RowMapping, amount: int) -> dict[Bucket, int]:
 
 def read_registration(connection: Connection, keys: Keys, account_id: str) -> Registration | None:
     """The account as registered, decrypted; None if there is none."""
-    row = connection.execute(select(accounts).where(accounts.c.account_id == account_id)).mappings().first()
+    row = _REGISTRATION.first(connection, account_id=account_id)
     if row is None:
         return None
     phone = row["phone"]

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid7s
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from domain.approval import ApprovalPolicy
 from domain.bank_card import BankCard, SubjectType, last_four, masked_phone, passes_luhn
@@ -29,16 +29,17 @@ from ledger.accounts import Registration, read_registration
 from ledger.code_limits import count_code, refuse_without_tries
 from ledger.database import Database
 from ledger.encryption import Keys
+from ledger.prepared import Prepared, Row
 from ledger.rows import (
     Happening,
     applicant_of,
     lock_account,
-    open_withdrawal,
+    read_applicant,
     read_withdrawal,
     record,
     standing_of,
 )
-from ledger.tables import idempotency_keys, verifications, withdrawals
+from ledger.tables import idempotency_keys
 
 CLAIM = timedelta(seconds=20)
 """How long one request may take to answer before a repeat with the same key takes the answering over."""
@@ -69,6 +70,28 @@ _KEY = select(idempotency_keys).where(
 )
 
 
+_KEY_AS_IT_IS, _KEY_TO_ANSWER = Prepared.of(_KEY), Prepared.of(_KEY.with_for_update())
+_ANSWER = Prepared("""
+    UPDATE idempotency_keys SET answer_status = %(status)s::smallint, answer_body = %(body)s::bytea
+    WHERE account_id = %(account_id)s::text AND key = %(key)s::text""")
+# The withdrawal, its code's row and the key that protects it: one statement.
+_TAKE_DOWN = Prepared("""
+    WITH applied AS (
+        INSERT INTO withdrawals (id, account_id, applicant, amount_fen, status, month, account_name, bank_name,
+            branch_name, card_number, card_last4, phone, phone_masked, approvals_needed, created_at, updated_at)
+        VALUES (%(id)s::uuid, %(account_id)s::text, %(applicant)s::text, %(amount_fen)s::bigint, %(status)s::text,
+            %(month)s::date, %(account_name)s::bytea, %(bank_name)s::text, %(branch_name)s::text,
+            %(card_number)s::bytea, %(card_last4)s::text, %(phone)s::bytea, %(phone_masked)s::text,
+            %(approvals_needed)s::smallint, %(now)s::timestamptz, %(now)s::timestamptz)
+    ), to_verify AS (
+        INSERT INTO verifications (withdrawal_id, sends, tries_left, expires_at)
+        VALUES (%(id)s::uuid, 0, %(tries_left)s::smallint, %(expires_at)s::timestamptz)
+    )
+    INSERT INTO idempotency_keys (account_id, key, body_digest, withdrawal_id, claimed_until, created_at)
+    VALUES (%(account_id)s::text, %(key)s::text, %(body_digest)s::bytea, %(id)s::uuid, %(claimed_until)s::timestamptz,
+            %(now)s::timestamptz)""")
+
+
 @dataclass(frozen=True)
 class Applications:
     """Takes applications down in one transaction with the key that protects them."""
@@ -91,14 +114,14 @@ class Applications:
         """
         with self.database.transaction() as connection:
             # Everything below takes its turn under this lock: fifty parallel requests with one key make one.
-            balance = lock_account(connection, application.account_id)
+            lock_account(connection, application.account_id)
             earlier = self._earlier(connection, application, now)
             if earlier is not None:
                 return earlier
-            in_progress = open_withdrawal(connection, application.account_id)
-            if in_progress is not None:
-                raise WithdrawalInProgress(withdrawal_id=in_progress)
-            registration = self._check(connection, balance, application, now)
+            account = read_applicant(connection, application.account_id, month_of(now))
+            if account["in_progress"] is not None:
+                raise WithdrawalInProgress(withdrawal_id=account["in_progress"])
+            registration = self._check(connection, account, application, now)
             refuse_without_tries(connection, self.limits, application.account_id, now)
             standing = self._record(connection, application, registration, now)
             count_code(connection, self.keys, self.limits, registration.phone or "", now)
@@ -107,24 +130,20 @@ class Applications:
     def remember(self, account_id: str, key: str, answer: FirstAnswer) -> None:
         """Keeps the first answer of a key; a later one changes nothing."""
         with self.database.transaction() as connection:
-            row = connection.execute(_KEY.with_for_update(), {"account_id": account_id, "key": key}).mappings().one()
+            row = _KEY_TO_ANSWER.one(connection, account_id=account_id, key=key)
             if row["answer_status"] is not None:
                 return
             # Sealed once the transaction is under way: a rotation waits for it before it retires the key used here.
             body = self.keys.encrypt(
                 json.dumps(answer.body), column="idempotency_keys.answer_body", row=f"{account_id}/{key}"
             )
-            connection.execute(
-                update(idempotency_keys)
-                .where(idempotency_keys.c.account_id == account_id, idempotency_keys.c.key == key)
-                .values(answer_status=answer.status, answer_body=body)
-            )
+            _ANSWER.run(connection, account_id=account_id, key=key, status=answer.status, body=body)
 
     def _earlier(
         self, connection: Connection, application: Application, now: datetime
     ) -> Standing | FirstAnswer | None:
         name = {"account_id": application.account_id, "key": application.idempotency_key}
-        row = connection.execute(_KEY, name).mappings().first()
+        row = _KEY_AS_IT_IS.first(connection, **name)
         if row is None:
             return None
         if not hmac.compare_digest(row["body_digest"], self.keys.body_mac(application.body_digest)):
@@ -151,11 +170,8 @@ class Applications:
         )
         return standing_of(read_withdrawal(connection, row["withdrawal_id"]))
 
-    def _check(
-        self, connection: Connection, balance: RowMapping, application: Application, now: datetime
-    ) -> Registration:
-        month = month_of(now)
-        applicant = applicant_of(connection, self.keys, balance, month=month)
+    def _check(self, connection: Connection, account: Row, application: Application, now: datetime) -> Registration:
+        applicant = applicant_of(account, self.keys)
         card_number = application.card.card_number
         checked = applicant.subject_type is SubjectType.PERSON and card_number not in self.test_cards
         if checked and not passes_luhn(card_number):
@@ -169,7 +185,7 @@ class Applications:
                 ]
             )
         reasons = self.rules.reasons_against(
-            applicant, amount=application.amount, account_name=application.card.account_name, month=month
+            applicant, amount=application.amount, account_name=application.card.account_name, month=month_of(now)
         )
         registration = read_registration(connection, self.keys, application.account_id)
         if reasons or registration is None or registration.phone is None:
@@ -181,41 +197,28 @@ class Applications:
     ) -> Standing:
         withdrawal_id: UUID = uuid7s.uuid7()
         row_id, card, phone = str(withdrawal_id), application.card, registration.phone or ""
-        connection.execute(
-            withdrawals.insert(),
-            {
-                "id": withdrawal_id,
-                "account_id": application.account_id,
-                "applicant": application.applicant,
-                "amount_fen": application.amount,
-                "status": str(Status.AWAITING_VERIFICATION),
-                "month": month_of(now),
-                "account_name": self.keys.encrypt(card.account_name, column="withdrawals.account_name", row=row_id),
-                "bank_name": card.bank_name,
-                "branch_name": card.branch_name,
-                "card_number": self.keys.encrypt(card.card_number, column="withdrawals.card_number", row=row_id),
-                "card_last4": last_four(card.card_number),
-                "phone": self.keys.encrypt(phone, column="withdrawals.phone", row=row_id),
-                "phone_masked": masked_phone(phone),
-                "approvals_needed": self.approvals.approvals_needed(application.amount),
-                "created_at": now,
-                "updated_at": now,
-            },
-        )
-        connection.execute(
-            verifications.insert(),
-            {"withdrawal_id": withdrawal_id, "sends": 0, "tries_left": TRIES, "expires_at": now + CODE_LIFE},
-        )
-        connection.execute(
-            idempotency_keys.insert(),
-            {
-                "account_id": application.account_id,
-                "key": application.idempotency_key,
-                "body_digest": self.keys.body_mac(application.body_digest),
-                "withdrawal_id": withdrawal_id,
-                "claimed_until": now + CLAIM,
-                "created_at": now,
-            },
+        _TAKE_DOWN.run(
+            connection,
+            id=withdrawal_id,
+            account_id=application.account_id,
+            applicant=application.applicant,
+            amount_fen=application.amount,
+            status=str(Status.AWAITING_VERIFICATION),
+            month=month_of(now),
+            account_name=self.keys.encrypt(card.account_name, column="withdrawals.account_name", row=row_id),
+            bank_name=card.bank_name,
+            branch_name=card.branch_name,
+            card_number=self.keys.encrypt(card.card_number, column="withdrawals.card_number", row=row_id),
+            card_last4=last_four(card.card_number),
+            phone=self.keys.encrypt(phone, column="withdrawals.phone", row=row_id),
+            phone_masked=masked_phone(phone),
+            approvals_needed=self.approvals.approvals_needed(application.amount),
+            now=now,
+            tries_left=TRIES,
+            expires_at=now + CODE_LIFE,
+            key=application.idempotency_key,
+            body_digest=self.keys.body_mac(application.body_digest),
+            claimed_until=now + CLAIM,
         )
         row = read_withdrawal(connection, withdrawal_id)
         applied = Happening("applied", application.applicant, Door.API, now)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
+from domain.errors import TemporarilyUnavailable
 from ledger.audit_anchor import Anchor, AnchorBroken, read_anchors, read_public_keys
 from ledger.audit_chain import COLUMNS, FORM, GENESIS, Batch, Digest, batches, rows_of
 from ledger.database import NO_TIME_LIMIT, Database
+from settings import AuditSettings, what_is_missing
 
 _BORDERS = text("""
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended,
@@ -114,23 +116,39 @@ def _close(batch: Batch, table: str, found: Digest) -> None:
 
 
 def main() -> int:
-    """0 and a summary if the chain is whole, 1 and the first broken place if not.
-
-    Reads ``WITHDRAWALS_DATABASE_URL``, ``WITHDRAWALS_AUDIT_ANCHOR_FILE``, ``WITHDRAWALS_AUDIT_PUBLIC_KEY_FILE``.
-    """
-    database = Database.connect(os.environ["WITHDRAWALS_DATABASE_URL"], pool_size=1)
-    anchor_file = Path(os.environ["WITHDRAWALS_AUDIT_ANCHOR_FILE"])
-    keys = read_public_keys(Path(os.environ["WITHDRAWALS_AUDIT_PUBLIC_KEY_FILE"]))
+    """0 and a summary if the chain is whole, 1 and the first broken place if not, 2 if it could not be looked at."""
     try:
-        summary = verify(database, read_anchors(anchor_file, keys) if anchor_file.exists() else [])
+        told = AuditSettings()
+        keys = read_public_keys(told.audit_public_key_file)
+        if not keys:
+            return _not_looked_at(f"{told.audit_public_key_file} holds no Ed25519 public key")
+        summary = _summary(told, keys)
+    except ValidationError as incomplete:
+        return _not_looked_at(what_is_missing(incomplete))
+    except OSError as unreadable:
+        return _not_looked_at(f"{unreadable.filename}: {unreadable.strerror}")
+    except TemporarilyUnavailable:
+        return _not_looked_at("PostgreSQL is away")
     except (AnchorBroken, ChainBroken) as broken:
         print(f"The audit chain is broken: {broken}", file=sys.stderr)
         return 1
-    finally:
-        database.close()
     print(f"The audit chain is whole: {summary.rows} rows in {summary.batches} batches, {summary.unsealed} wait;")
     print(f"{summary.anchors} anchors with good signatures, up to batch {summary.anchored_up_to}.")
     return 0
+
+
+def _summary(told: AuditSettings, keys: Sequence[Ed25519PublicKey]) -> Summary:
+    database = Database.connect(told.database_url.get_secret_value(), pool_size=1)
+    anchors = told.audit_anchor_file
+    try:
+        return verify(database, read_anchors(anchors, keys) if anchors.exists() else [])
+    finally:
+        database.close()
+
+
+def _not_looked_at(why: str) -> int:
+    print(f"The audit chain was not looked at: {why}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection
 
+from ledger.prepared import Prepared
 from ledger.tables import Bucket, Kind
 
 
@@ -24,41 +24,51 @@ class Entry:
     occurred_at: datetime
     withdrawal_id: UUID | None = None
 
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What ``BOOKED`` is told."""
+        moved = {bucket: amount for bucket, amount in self.postings.items() if amount}
+        return {
+            "operation_key": self.operation_key,
+            "kind": str(self.kind),
+            "account_id": self.account_id,
+            "booked_for": self.withdrawal_id,
+            "occurred_at": self.occurred_at,
+            "buckets": [str(bucket) for bucket in moved],
+            "amounts": list(moved.values()),
+            "available": moved.get(Bucket.AVAILABLE, 0),
+            "frozen": moved.get(Bucket.FROZEN, 0),
+            "vouchers": moved.get(Bucket.VOUCHERS, 0),
+        }
 
-# One statement, one round trip: transaction, postings and the stored balances appear together or not at all.
-# An operation key that is already there books nothing, and then no balance moves either.
-_POST = text(
-    """
-    WITH booked AS (
+
+BOOKED = """
+    booked AS (
         INSERT INTO transactions (operation_key, kind, account_id, withdrawal_id, occurred_at)
-        VALUES (:operation_key, :kind, :account_id, :withdrawal_id, :occurred_at)
+        VALUES (%(operation_key)s::text, %(kind)s::text, %(account_id)s::text, %(booked_for)s::uuid,
+                %(occurred_at)s::timestamptz)
         ON CONFLICT (operation_key) DO NOTHING
         RETURNING id
     ), lines AS (
         INSERT INTO postings (transaction_id, line, bucket, account_id, amount_fen)
         SELECT booked.id, posting.line, posting.bucket,
-               CASE WHEN posting.bucket IN ('available', 'frozen', 'vouchers') THEN :account_id END,
+               CASE WHEN posting.bucket IN ('available', 'frozen', 'vouchers') THEN %(account_id)s::text END,
                posting.amount_fen
-        FROM booked, unnest(:buckets, :amounts) WITH ORDINALITY AS posting (bucket, amount_fen, line)
-    )
-    UPDATE balances
-    SET available = available + :available, frozen = frozen + :frozen, vouchers = vouchers + :vouchers
-    FROM booked
-    WHERE balances.account_id = :account_id
-    RETURNING booked.id
-    """
-).bindparams(
-    bindparam("operation_key", type_=Text),
-    bindparam("kind", type_=Text),
-    bindparam("account_id", type_=Text),
-    bindparam("withdrawal_id", type_=Uuid),
-    bindparam("occurred_at", type_=DateTime(timezone=True)),
-    bindparam("buckets", type_=ARRAY(Text)),
-    bindparam("amounts", type_=ARRAY(BigInteger)),
-    bindparam("available", type_=BigInteger),
-    bindparam("frozen", type_=BigInteger),
-    bindparam("vouchers", type_=BigInteger),
-)
+        FROM booked, unnest(%(buckets)s::text[], %(amounts)s::bigint[])
+            WITH ORDINALITY AS posting (bucket, amount_fen, line)
+    ), balanced AS (
+        UPDATE balances
+        SET available = available + %(available)s::bigint, frozen = frozen + %(frozen)s::bigint,
+            vouchers = vouchers + %(vouchers)s::bigint
+        FROM booked
+        WHERE balances.account_id = %(account_id)s::text
+    )"""
+"""Part of one statement, one round trip: transaction, postings and the stored balances appear together or not at all.
+
+An operation key that is already there books nothing, ``booked`` is empty, and then no balance moves either.
+"""
+
+_POST = Prepared(f"WITH {BOOKED} SELECT id FROM booked")  # noqa: S608 - put together from our own words # nosec B608
 
 
 def post(connection: Connection, entry: Entry) -> bool:
@@ -67,23 +77,7 @@ def post(connection: Connection, entry: Entry) -> bool:
     The caller holds the lock on the account's balances row. PostgreSQL refuses an entry that does not sum to
     zero, and one that would take ``frozen`` or ``vouchers`` below zero.
     """
-    moved = {bucket: amount for bucket, amount in entry.postings.items() if amount}
-    booked = connection.execute(
-        _POST,
-        {
-            "operation_key": entry.operation_key,
-            "kind": entry.kind,
-            "account_id": entry.account_id,
-            "withdrawal_id": entry.withdrawal_id,
-            "occurred_at": entry.occurred_at,
-            "buckets": [str(bucket) for bucket in moved],
-            "amounts": list(moved.values()),
-            "available": moved.get(Bucket.AVAILABLE, 0),
-            "frozen": moved.get(Bucket.FROZEN, 0),
-            "vouchers": moved.get(Bucket.VOUCHERS, 0),
-        },
-    )
-    return booked.first() is not None
+    return _POST.first(connection, **entry.parameters) is not None
 
 
 def freeze(account_id: str, withdrawal_id: UUID, amount: int, at: datetime) -> Entry:

@@ -12,20 +12,41 @@ from uuid import UUID
 
 from chinese_calendar import is_workday
 from chinese_calendar.constants import holidays
-from sqlalchemy import Connection, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Date, FromClause, and_, cast, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.shanghai import day_of
 from domain.withdrawal import OPEN, Door, Status
 from domain.working_days import LOOK_AHEAD, ArrivalWindow, WorkingCalendar
 from ledger.database import Database
-from ledger.rows import Happening, lock_withdrawal, move_on
+from ledger.prepared import Prepared, Row
+from ledger.rows import WITHDRAWAL, Happening, lock_withdrawal, move_on
 from ledger.tables import withdrawals, working_calendar
 from settings import CalendarSettings
 
-_DAYS = select(working_calendar.c.day, working_calendar.c.works).where(
-    working_calendar.c.day > bindparam("after"), working_calendar.c.day <= bindparam("until")
-)
+
+def days_around(moment: ColumnElement[datetime]) -> FromClause:
+    """The calendar as two arrays. The moment's day depends on the time zone, so there is a day more at both ends."""
+    day, day_of_moment = working_calendar.c.day, cast(moment, Date)
+    return (
+        select(
+            func.array_agg(day).label("known_days"),
+            func.array_agg(day).filter(working_calendar.c.works).label("working_days"),
+        )
+        .where(day >= day_of_moment - 1, day <= day_of_moment + 1 + LOOK_AHEAD.days)
+        .lateral("days")
+    )
+
+
+def window_by(row: Row) -> ArrivalWindow:
+    """The arrival window of a verified withdrawal, by the ``days_around`` that it was read with."""
+    working = frozenset(row["working_days"] or ())
+    days = {day: day in working for day in row["known_days"] or ()}
+    return WorkingCalendar(days).window_after(day_of(row["verified_at"]))
+
+
+DAYS = days_around(withdrawals.c.verified_at)
+_WITH_DAYS = Prepared.of(WITHDRAWAL.add_columns(DAYS).join(DAYS, true()))
 
 _MAY_BE_PROVISIONAL = select(withdrawals.c.id).where(
     or_(
@@ -33,12 +54,6 @@ _MAY_BE_PROVISIONAL = select(withdrawals.c.id).where(
         and_(withdrawals.c.provisional, withdrawals.c.status.in_(sorted(OPEN))),
     )
 )
-
-
-def read_window(connection: Connection, day_zero: date) -> ArrivalWindow:
-    """The arrival window of a phone verified on ``day_zero``, by the calendar as it is loaded now."""
-    days = connection.execute(_DAYS, {"after": day_zero, "until": day_zero + LOOK_AHEAD})
-    return WorkingCalendar(dict(days.all())).window_after(day_zero)
 
 
 def published_days() -> dict[date, bool]:
@@ -76,22 +91,14 @@ def load(database: Database, days: dict[date, bool], *, now: datetime) -> int:
 
 def _renew(database: Database, withdrawal_id: UUID, now: datetime) -> bool:
     with database.transaction() as connection:
-        row = lock_withdrawal(connection, withdrawal_id)
+        row = lock_withdrawal(connection, withdrawal_id, _WITH_DAYS)
         if row["status"] not in OPEN or not row["provisional"]:
             return False
-        window = read_window(connection, day_of(row["verified_at"]))
+        window = window_by(row)
         if window == ArrivalWindow(row["earliest"], row["latest"], row["provisional"]):
             return False
         happening = Happening("window_renewed", "system", Door.WORKFLOW, now)
-        move_on(
-            connection,
-            row,
-            Status(row["status"]),
-            happening,
-            earliest=window.earliest,
-            latest=window.latest,
-            provisional=window.provisional,
-        )
+        move_on(connection, row, Status(row["status"]), happening, window=window)
         return True
 
 

@@ -10,21 +10,22 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import RowMapping, bindparam, func, select, text
 
+from domain.approval import resolutions_needed
 from domain.errors import NotFound
-from domain.shanghai import end_of
+from domain.shanghai import SHANGHAI, end_of
 from domain.withdrawal import OPEN, Door, Status, TransferState
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.outbox import Snapshot, snapshot
-from ledger.rows import window_of
+from ledger.rows import APPROVALS_GIVEN, window_of
 from ledger.tables import OUTBOX_WAITING, outbox, transactions, transfers, verifications, withdrawal_events, withdrawals
 
 CODE_OVERDUE = timedelta(minutes=5)
 BANK_OVERDUE = timedelta(minutes=15)
 FINANCE_OVERDUE = timedelta(days=1)
-"""How long each may take before somebody should look."""
+"""How long each may take before somebody should look; the runbook says the same."""
 
 MANY = 500
 
@@ -70,9 +71,13 @@ class Unfinished:
     account_id: str
     amount_fen: int
     status: Status
+    created_at: datetime
     updated_at: datetime
     verified: bool
+    code_sent: bool
     code_expires_at: datetime
+    approvals_needed: int
+    approvals_given: int
     window: ArrivalWindow | None
     transfer: TransferState | None
     asked_at: datetime | None
@@ -96,6 +101,32 @@ class Unfinished:
             case _:
                 pass
         return None
+
+    def waits_for(self) -> str:
+        """Whom or what it waits for, and until when in Shanghai, in plain words."""
+        match self.status:
+            case Status.AWAITING_VERIFICATION if self.verified:
+                return "the amount to be frozen: the code was right"
+            case Status.AWAITING_VERIFICATION:
+                whom = "the customer's code" if self.code_sent else "the SMS gateway, which has not taken the code yet"
+                return f"{whom}, until {self.code_expires_at.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
+            case Status.AWAITING_APPROVAL:
+                missing = self.approvals_needed - self.approvals_given
+                return f"finance, {missing} of {self.approvals_needed} approvals missing; no deadline"
+            case Status.UNDER_REVIEW:
+                both = "; two people have to say the same" if resolutions_needed(self.approvals_needed) > 1 else ""
+                return f"finance to find out what became of the transfer{both}; no deadline"
+            case _:
+                return f"{self._whose_step()}, until the end of {self.window.latest if self.window else 'the window'}"
+
+    def _whose_step(self) -> str:
+        match self.transfer:
+            case None:
+                return "a worker to ask the bank"
+            case TransferState.PREPARED:
+                return "the bank to answer that it has the transfer"
+            case _:
+                return "the bank"
 
     def _at_the_bank(self, now: datetime, waited: timedelta) -> str | None:
         if self.transfer is None:
@@ -140,7 +171,14 @@ _MESSAGES = select(
     _MINE.where(text(OUTBOX_WAITING)).scalar_subquery(), _MINE.where(outbox.c.dead_at.is_not(None)).scalar_subquery()
 )
 _UNFINISHED = (
-    select(withdrawals, verifications.c.expires_at, transfers.c.state, transfers.c.prepared_at)
+    select(
+        withdrawals,
+        verifications.c.expires_at,
+        verifications.c.sends,
+        APPROVALS_GIVEN,
+        transfers.c.state,
+        transfers.c.prepared_at,
+    )
     .join_from(withdrawals, verifications)
     .outerjoin(transfers)
     .where(withdrawals.c.status.in_(sorted(OPEN)))
@@ -205,22 +243,16 @@ class Cases:
             page = query if after is None else query.where(withdrawals.c.id > after)
             with self.database.transaction() as connection:
                 rows = connection.execute(page.limit(self.page)).mappings().all()
-            for row in rows:
-                yield Unfinished(
-                    id=row["id"],
-                    account_id=row["account_id"],
-                    amount_fen=row["amount_fen"],
-                    status=Status(row["status"]),
-                    updated_at=row["updated_at"],
-                    verified=row["verified_at"] is not None,
-                    code_expires_at=row["expires_at"],
-                    window=window_of(row),
-                    transfer=row["state"] and TransferState(row["state"]),
-                    asked_at=row["prepared_at"],
-                )
+            yield from map(_unfinished, rows)
             if len(rows) < self.page:
                 return
             after = rows[-1]["id"]
+
+    def unfinished_one(self, withdrawal_id: UUID) -> Unfinished | None:
+        """One of them; None if it is over, or never was."""
+        with self.database.transaction() as connection:
+            row = connection.execute(_UNFINISHED.where(withdrawals.c.id == withdrawal_id)).mappings().first()
+        return None if row is None else _unfinished(row)
 
     def day(self, day: date) -> Iterator[DayLine]:
         """What happened to withdrawals on a Shanghai day, in order."""
@@ -241,6 +273,25 @@ class Cases:
                     by=_who(row["actor"], row["applicant"]),
                     via=Door(row["door"]),
                 )
+
+
+def _unfinished(row: RowMapping) -> Unfinished:
+    return Unfinished(
+        id=row["id"],
+        account_id=row["account_id"],
+        amount_fen=row["amount_fen"],
+        status=Status(row["status"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        verified=row["verified_at"] is not None,
+        code_sent=row["sends"] > 0,
+        code_expires_at=row["expires_at"],
+        approvals_needed=row["approvals_needed"],
+        approvals_given=row["approvals_given"],
+        window=window_of(row),
+        transfer=row["state"] and TransferState(row["state"]),
+        asked_at=row["prepared_at"],
+    )
 
 
 def _who(actor: str, applicant: str) -> str:

@@ -9,64 +9,49 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Date, DateTime, Integer, SmallInteger, Text, bindparam, select, text
+from sqlalchemy import Connection
 
 from domain.errors import TooManyRequests
 from domain.shanghai import day_of, end_of
 from domain.verification import CodeLimits
 from ledger.encryption import Keys
-from ledger.tables import daily_uses
+from ledger.prepared import Prepared
 
 SHARDS = 16
 """How many sends at once find a row of the hour's budget without waiting for one another."""
 
-_USE = text("""
-    INSERT INTO daily_uses AS counted (kind, subject, day, used) VALUES (:kind, :subject, :day, 1)
-    ON CONFLICT (kind, subject, day) DO UPDATE SET used = counted.used + 1 WHERE counted.used < :most
-    RETURNING used
-""").bindparams(
-    bindparam("kind", type_=Text),
-    bindparam("subject", type_=Text),
-    bindparam("day", type_=Date),
-    bindparam("most", type_=Integer),
-)
-_USED = select(daily_uses.c.used).where(
-    daily_uses.c.kind == "wrong_try",
-    daily_uses.c.subject == bindparam("subject"),
-    daily_uses.c.day == bindparam("day"),
-)
-_HOURS_SHARDS = text("""
-    INSERT INTO sms_budget (hour, shard) SELECT :hour, generate_series(1, :shards)
-    WHERE NOT EXISTS (SELECT FROM sms_budget WHERE hour = :hour)
-    ON CONFLICT DO NOTHING
-""").bindparams(bindparam("hour", type_=DateTime(timezone=True)), bindparam("shards", type_=Integer))
+_USE = Prepared("""
+    INSERT INTO daily_uses AS counted (kind, subject, day, used)
+    VALUES (%(kind)s::text, %(subject)s::text, %(day)s::date, 1)
+    ON CONFLICT (kind, subject, day) DO UPDATE SET used = counted.used + 1 WHERE counted.used < %(most)s::integer
+    RETURNING used""")
+_USED = Prepared("""
+    SELECT used FROM daily_uses WHERE kind = 'wrong_try' AND subject = %(subject)s::text AND day = %(day)s::date""")
+_HOURS_SHARDS = Prepared("""
+    INSERT INTO sms_budget (hour, shard) SELECT %(hour)s::timestamptz, generate_series(1, %(shards)s::integer)
+    WHERE NOT EXISTS (SELECT FROM sms_budget WHERE hour = %(hour)s::timestamptz)
+    ON CONFLICT DO NOTHING""")
 # A shard's share is the budget over the shards, the remainder with the first ones. Whoever finds a shard locked takes
 # another one: nobody waits, and nobody holds two.
-_TAKE_ANY_SHARD = text("""
+_TAKE_ANY_SHARD = Prepared("""
     UPDATE sms_budget SET used = used + 1
-    WHERE hour = :hour AND shard = (
-        SELECT shard FROM sms_budget WHERE hour = :hour AND used < (:budget + :shards - shard) / :shards
-        ORDER BY (shard + :start) % :shards LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING shard
-""").bindparams(
-    bindparam("hour", type_=DateTime(timezone=True)),
-    *(bindparam(name, type_=Integer) for name in ("budget", "shards", "start")),
-)
-_TAKE_THIS_SHARD = text("""
+    WHERE hour = %(hour)s::timestamptz AND shard = (
+        SELECT shard FROM sms_budget
+        WHERE hour = %(hour)s::timestamptz
+          AND used < (%(budget)s::integer + %(shards)s::integer - shard) / %(shards)s::integer
+        ORDER BY (shard + %(start)s::integer) %% %(shards)s::integer LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING shard""")
+_TAKE_THIS_SHARD = Prepared("""
     UPDATE sms_budget SET used = used + 1
-    WHERE hour = :hour AND shard = :shard AND used < (:budget + :shards - shard) / :shards
-    RETURNING shard
-""").bindparams(
-    bindparam("hour", type_=DateTime(timezone=True)),
-    bindparam("shard", type_=SmallInteger),
-    *(bindparam(name, type_=Integer) for name in ("budget", "shards")),
-)
+    WHERE hour = %(hour)s::timestamptz AND shard = %(shard)s::smallint
+      AND used < (%(budget)s::integer + %(shards)s::integer - shard) / %(shards)s::integer
+    RETURNING shard""")
 
 
 def wrong_tries_left(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> int:
     """How many wrong tries the account has left today. The caller holds the account's lock."""
-    used = connection.execute(_USED, {"subject": account_id, "day": day_of(now)}).scalar() or 0
-    return max(0, limits.wrong_tries_a_day - used)
+    row = _USED.first(connection, subject=account_id, day=day_of(now))
+    return max(0, limits.wrong_tries_a_day - (0 if row is None else row["used"]))
 
 
 def refuse_without_tries(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> None:
@@ -91,13 +76,13 @@ def count_code(connection: Connection, keys: Keys, limits: CodeLimits, phone: st
         raise TooManyRequests(retry_after_s=_until(end_of(day_of(now)), now))
     hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     budget = {"hour": hour, "budget": limits.codes_an_hour, "shards": SHARDS}
-    connection.execute(_HOURS_SHARDS, {"hour": hour, "shards": SHARDS})
+    _HOURS_SHARDS.run(connection, hour=hour, shards=SHARDS)
     start = random.randrange(SHARDS)  # noqa: S311 - spreads load, hides nothing # nosec B311
-    if connection.execute(_TAKE_ANY_SHARD, {**budget, "start": start}).first() is not None:
+    if _TAKE_ANY_SHARD.first(connection, **budget, start=start) is not None:
         return
     # Either the budget is used up or every shard with room is locked this instant: waiting for one tells which.
     for shard in range(1, SHARDS + 1):
-        if connection.execute(_TAKE_THIS_SHARD, {**budget, "shard": shard}).first() is not None:
+        if _TAKE_THIS_SHARD.first(connection, **budget, shard=shard) is not None:
             return
     raise TooManyRequests(retry_after_s=_until(hour + timedelta(hours=1), now))
 
@@ -106,9 +91,8 @@ def _use(connection: Connection, kind: str, subject: str, most: int, now: dateti
     """The count with this one, or None if it would be one too many."""
     if most < 1:
         return None
-    use = {"kind": kind, "subject": subject, "day": day_of(now), "most": most}
-    used: int | None = connection.execute(_USE, use).scalar()
-    return used
+    row = _USE.first(connection, kind=kind, subject=subject, day=day_of(now), most=most)
+    return None if row is None else int(row["used"])
 
 
 def _until(moment: datetime, now: datetime) -> int:

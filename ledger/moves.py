@@ -11,30 +11,40 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, bindparam, select, true
 
 from domain import failure
 from domain.eligibility import EligibilityRules
 from domain.errors import FourEyesViolated, NotPossibleNow, Reason
-from domain.shanghai import day_of, end_of
+from domain.shanghai import end_of
 from domain.withdrawal import Decision, Door, Standing, Status
 from ledger import book
-from ledger.calendar import read_window
+from ledger.book import Entry
+from ledger.calendar import DAYS, window_by
 from ledger.database import Database
 from ledger.encryption import Keys
+from ledger.prepared import Prepared, Row
 from ledger.rows import (
+    WITHDRAWAL,
     Happening,
     already_happened,
     applicant_of,
-    lock_account,
     lock_withdrawal,
     move_on,
     read_withdrawal,
     record,
     standing_of,
+    what_rules_look_at,
 )
-from ledger.tables import decisions
+from ledger.tables import accounts, balances, decisions, withdrawals
 
+_APPLICATION = (
+    WITHDRAWAL.add_columns(*what_rules_look_at(withdrawals.c.account_id, withdrawals.c.month, withdrawals.c.id))
+    .join(accounts, accounts.c.account_id == withdrawals.c.account_id)
+    .join(balances, balances.c.account_id == withdrawals.c.account_id)
+)
+_WITH_APPLICANT = Prepared.of(_APPLICATION)
+_WITH_APPLICANT_AND_DAYS = Prepared.of(_APPLICATION.add_columns(DAYS).join(DAYS, true()))
 _HAS_DECIDED = select(decisions.c.approver).where(
     decisions.c.withdrawal_id == bindparam("withdrawal_id"), decisions.c.approver == bindparam("approver")
 )
@@ -63,7 +73,7 @@ class Moves:
 
     def standing(self, withdrawal_id: UUID) -> Standing:
         """Where the withdrawal stands now."""
-        with self.database.transaction() as connection:
+        with self.database.statement() as connection:
             return standing_of(read_withdrawal(connection, withdrawal_id))
 
     def check_eligibility(self, withdrawal_id: UUID, *, now: datetime) -> Standing:
@@ -72,6 +82,7 @@ class Moves:
             (Status.AWAITING_VERIFICATION,),
             withdrawal_id,
             lambda connection, row: self._fail_if_refused(connection, row, now) or row,
+            _WITH_APPLICANT,
         )
 
     def freeze(self, withdrawal_id: UUID, *, now: datetime) -> Standing:
@@ -81,12 +92,12 @@ class Moves:
         the phone was verified.
         """
 
-        def attempt(connection: Connection, row: RowMapping) -> RowMapping:
+        def attempt(connection: Connection, row: Row) -> Row:
             if row["verified_at"] is None:
                 return row
             return self._fail_if_refused(connection, row, now) or self._freeze(connection, row, now)
 
-        return self._while((Status.AWAITING_VERIFICATION,), withdrawal_id, attempt)
+        return self._while((Status.AWAITING_VERIFICATION,), withdrawal_id, attempt, _WITH_APPLICANT_AND_DAYS)
 
     def cancel(self, withdrawal_id: UUID, instruction: Instruction, *, now: datetime) -> Standing:
         """Ends it before the bank is asked, and unfreezes what was frozen; ``NotPossibleNow`` afterwards."""
@@ -95,8 +106,8 @@ class Moves:
             if not already_happened(connection, instruction.operation_key):
                 if not Status(row["status"]).may_become(Status.CANCELLED):
                     raise NotPossibleNow(status=row["status"])
-                unfreeze_if_frozen(connection, row, now)
-                row = move_on(connection, row, Status.CANCELLED, instruction.happening("cancelled", now))
+                happening = instruction.happening("cancelled", now)
+                row = move_on(connection, row, Status.CANCELLED, happening, entry=unfreezing(row, now))
             return standing_of(row)
 
     def decide(
@@ -132,7 +143,7 @@ class Moves:
     def remind_finance(self, withdrawal_id: UUID, *, now: datetime) -> Standing:
         """Notes that finance is still waited for, where people and metrics look."""
 
-        def remind(connection: Connection, row: RowMapping) -> RowMapping:
+        def remind(connection: Connection, row: Row) -> Row:
             operation_key = f"{withdrawal_id}:finance_reminded:{now.isoformat()}"
             if not already_happened(connection, operation_key):
                 happening = Happening("finance_reminded", "system", Door.WORKFLOW, now, {}, operation_key)
@@ -144,7 +155,7 @@ class Moves:
     def put_under_review(self, withdrawal_id: UUID, *, now: datetime) -> Standing:
         """Asks finance once the window has ended without an answer; the money stays frozen."""
 
-        def review(connection: Connection, row: RowMapping) -> RowMapping:
+        def review(connection: Connection, row: Row) -> Row:
             if row["latest"] is None or now < end_of(row["latest"]):
                 return row
             happening = Happening("under_review", "system", Door.WORKFLOW, now)
@@ -156,24 +167,18 @@ class Moves:
         self,
         statuses: tuple[Status, ...],
         withdrawal_id: UUID,
-        move: Callable[[Connection, RowMapping], RowMapping],
+        move: Callable[[Connection, Row], Row],
+        *reading: Prepared,
     ) -> Standing:
         """Makes the move if the withdrawal is still in one of ``statuses``; otherwise somebody else was first."""
         with self.database.transaction() as connection:
-            row = lock_withdrawal(connection, withdrawal_id)
+            row = lock_withdrawal(connection, withdrawal_id, *reading)
             return standing_of(move(connection, row) if row["status"] in statuses else row)
 
-    def _fail_if_refused(self, connection: Connection, row: RowMapping, now: datetime) -> RowMapping | None:
-        applicant = applicant_of(
-            connection,
-            self.keys,
-            lock_account(connection, row["account_id"]),
-            month=row["month"],
-            but=row["id"],
-        )
+    def _fail_if_refused(self, connection: Connection, row: Row, now: datetime) -> Row | None:
         account_name = self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
         reasons = self.rules.reasons_against(
-            applicant, amount=row["amount_fen"], account_name=account_name, month=row["month"]
+            applicant_of(row, self.keys), amount=row["amount_fen"], account_name=account_name, month=row["month"]
         )
         if not reasons:
             return None
@@ -181,39 +186,42 @@ class Moves:
         happening = Happening("failed", "system", Door.WORKFLOW, now, {"codes": codes})
         return move_on(connection, row, Status.FAILED, happening, failure=reasons)
 
-    def _freeze(self, connection: Connection, row: RowMapping, now: datetime) -> RowMapping:
-        window = read_window(connection, day_of(row["verified_at"]))
-        book.post(connection, book.freeze(row["account_id"], row["id"], row["amount_fen"], now))
+    def _freeze(self, connection: Connection, row: Row, now: datetime) -> Row:
         status = Status.AWAITING_APPROVAL if row["approvals_needed"] else Status.PROCESSING
         return move_on(
             connection,
             row,
             status,
             Happening("frozen", "system", Door.WORKFLOW, now, {"approvals_needed": row["approvals_needed"]}),
-            earliest=window.earliest,
-            latest=window.latest,
-            provisional=window.provisional,
+            entry=book.freeze(row["account_id"], row["id"], row["amount_fen"], now),
+            window=window_by(row),
         )
 
     def _after_decision(
         self,
         connection: Connection,
-        row: RowMapping,
+        row: Row,
         decision: Decision,
         instruction: Instruction,
         now: datetime,
-    ) -> RowMapping:
+    ) -> Row:
         if decision is Decision.REJECT:
-            unfreeze_if_frozen(connection, row, now)
-            reason = Reason(failure.REJECTED_BY_FINANCE, failure.message_for(failure.REJECTED_BY_FINANCE))
-            return move_on(connection, row, Status.REJECTED, instruction.happening("rejected", now), failure=[reason])
+            return move_on(
+                connection,
+                row,
+                Status.REJECTED,
+                instruction.happening("rejected", now),
+                entry=unfreezing(row, now),
+                failure=[Reason(failure.REJECTED_BY_FINANCE, failure.message_for(failure.REJECTED_BY_FINANCE))],
+            )
         given = row["approvals_given"] + 1
         enough = given >= row["approvals_needed"]
         status = Status.PROCESSING if enough else Status.AWAITING_APPROVAL
         return move_on(connection, row, status, instruction.happening("approved", now, given=given))
 
 
-def unfreeze_if_frozen(connection: Connection, row: RowMapping, now: datetime) -> None:
-    """Gives exactly the frozen amount back; before the freeze there is nothing to give back."""
-    if row["status"] != Status.AWAITING_VERIFICATION:
-        book.post(connection, book.unfreeze(row["account_id"], row["id"], row["amount_fen"], now))
+def unfreezing(row: Row, now: datetime) -> Entry | None:
+    """What gives exactly the frozen amount back; before the freeze there is nothing to give back."""
+    if row["status"] == Status.AWAITING_VERIFICATION:
+        return None
+    return book.unfreeze(row["account_id"], row["id"], row["amount_fen"], now)

@@ -39,7 +39,7 @@ class SeenNotifications:
 
     def is_seen(self, event_id: str) -> bool:
         """Whether the event has prompted before."""
-        with self.database.transaction() as connection:
+        with self.database.statement() as connection:
             return connection.execute(_BY_DIGEST, {"digest": _digest(event_id)}).first() is not None
 
     def mark_seen(self, event_id: str, *, now: datetime) -> None:

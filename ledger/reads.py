@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Uuid, bindparam, func, select, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from domain.eligibility import EligibilityRules
@@ -19,9 +21,9 @@ from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import Keys
 from ledger.outbox import backlog
-from ledger.rows import applicant_of, open_withdrawal
+from ledger.prepared import Prepared, Row
+from ledger.rows import applicant_of, read_applicant
 from ledger.tables import (
-    balances,
     decisions,
     differences,
     oversight,
@@ -166,11 +168,22 @@ _APPROVALS = (
 )
 _RECORD = select(withdrawals, verifications.c.expires_at, _APPROVALS).join_from(withdrawals, verifications)
 _BY_ID = _RECORD.where(withdrawals.c.id == bindparam("withdrawal_id"))
-_OF_ACCOUNT = _BY_ID.where(withdrawals.c.account_id == bindparam("account_id"))
-_EVENTS = (
+_ONE = Prepared.of(_BY_ID)
+_ONE_OF_ACCOUNT = Prepared.of(_BY_ID.where(withdrawals.c.account_id == bindparam("account_id")))
+_EVENTS = Prepared.of(
     select(withdrawal_events)
     .where(withdrawal_events.c.withdrawal_id == bindparam("withdrawal_id"))
     .order_by(withdrawal_events.c.id)
+)
+_FILTERS: Mapping[str, ColumnElement[bool]] = MappingProxyType(
+    {
+        "account_id": withdrawals.c.account_id == bindparam("account_id"),
+        "status": withdrawals.c.status == bindparam("status"),
+        "created_since": withdrawals.c.created_at >= bindparam("created_since"),
+        "created_until": withdrawals.c.created_at < bindparam("created_until"),
+        "after_id": tuple_(withdrawals.c.created_at, withdrawals.c.id)
+        < tuple_(bindparam("after_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid)),
+    }
 )
 _APPROVED = (
     select(func.count())
@@ -194,7 +207,6 @@ _WAITING = (
     .where(withdrawals.c.status.in_(sorted(OPEN)))
     .group_by(withdrawals.c.status)
 )
-_BALANCE = select(balances).where(balances.c.account_id == bindparam("account_id"))
 
 
 @dataclass(frozen=True)
@@ -208,16 +220,12 @@ class Reads:
     def account(self, account_id: str, *, now: datetime) -> AccountView:
         """What the account could withdraw at ``now``; ``NotFound`` if there is no such account."""
         month = month_of(now)
-        with self.database.snapshot() as connection:
-            balance = connection.execute(_BALANCE, {"account_id": account_id}).mappings().first()
-            if balance is None:
-                raise NotFound
-            applicant = applicant_of(connection, self.keys, balance, month=month, named=False)
-            blockers = self.rules.blockers(applicant, month)
-            if open_withdrawal(connection, account_id) is not None:
-                blockers.insert(
-                    0, Reason("withdrawal_in_progress", "Another withdrawal of this account is in progress.")
-                )
+        with self.database.statement() as connection:
+            balance = read_applicant(connection, account_id, month)
+        applicant = applicant_of(balance, self.keys, named=False)
+        blockers = self.rules.blockers(applicant, month)
+        if balance["in_progress"] is not None:
+            blockers.insert(0, Reason("withdrawal_in_progress", "Another withdrawal of this account is in progress."))
         return AccountView(
             account_id=account_id,
             cash_balance=balance["available"] + balance["frozen"],
@@ -235,28 +243,34 @@ class Reads:
         Another account's is left out by the query itself, before a subquery runs or a name is decrypted: the answer
         takes as long as for one that does not exist.
         """
-        query = _BY_ID if of is None else _OF_ACCOUNT
-        with self.database.transaction() as connection:
-            row = connection.execute(query, {"withdrawal_id": withdrawal_id, "account_id": of}).mappings().first()
+        with self.database.statement() as connection:
+            if of is None:
+                row = _ONE.first(connection, withdrawal_id=withdrawal_id)
+            else:
+                row = _ONE_OF_ACCOUNT.first(connection, withdrawal_id=withdrawal_id, account_id=of)
         if row is None:
             raise NotFound
         return self._record(row)
 
     def withdrawals(self, wanted: RecordFilter, *, limit: int, after: Place | None = None) -> list[WithdrawalRecord]:
         """The Withdrawal Record (rule 10), newest first; up to ``limit`` of those after ``after``."""
-        query = _filtered(wanted)
-        if after is not None:
-            place = tuple_(withdrawals.c.created_at, withdrawals.c.id)
-            query = query.where(place < (after.created_at, after.id))
-        newest_first = (withdrawals.c.created_at.desc(), withdrawals.c.id.desc())
-        with self.database.transaction() as connection:
-            rows = connection.execute(query.order_by(*newest_first).limit(limit)).mappings().all()
+        asked = {
+            "account_id": wanted.account_id,
+            "status": wanted.status and str(wanted.status),
+            "created_since": wanted.created_since,
+            "created_until": wanted.created_until,
+            "after_at": after and after.created_at,
+            "after_id": after and after.id,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        with self.database.statement() as connection:
+            rows = _page(frozenset(_FILTERS.keys() & given.keys())).all(connection, **given, limit=limit)
         return [self._record(row) for row in rows]
 
     def events(self, withdrawal_id: UUID) -> list[EventRecord]:
         """What happened to an application, oldest first."""
-        with self.database.transaction() as connection:
-            rows = connection.execute(_EVENTS, {"withdrawal_id": withdrawal_id}).mappings().all()
+        with self.database.statement() as connection:
+            rows = _EVENTS.all(connection, withdrawal_id=withdrawal_id)
         return [
             EventRecord(row["kind"], Status(row["status"]), row["actor"], Door(row["door"]), row["at"], row["data"])
             for row in rows
@@ -264,7 +278,7 @@ class Reads:
 
     def waiting(self, *, now: datetime) -> dict[str, Waiting]:
         """Per open status: how many applications, how much money, and how long they have been standing there."""
-        with self.database.transaction() as connection:
+        with self.database.statement() as connection:
             rows = connection.execute(_WAITING, {age.label: now - age.than for age in AGES}).mappings().all()
         return {
             row["status"]: Waiting(
@@ -281,7 +295,7 @@ class Reads:
         """Whether the invariants held when they were last looked at, and how many differences are open."""
         return read_oversight(self.database)
 
-    def _record(self, row: RowMapping) -> WithdrawalRecord:
+    def _record(self, row: Row) -> WithdrawalRecord:
         window = None
         if row["earliest"] is not None:
             window = ArrivalWindow(row["earliest"], row["latest"], row["provisional"])
@@ -305,7 +319,7 @@ class Reads:
             updated_at=row["updated_at"],
         )
 
-    def _account_name(self, row: RowMapping) -> str:
+    def _account_name(self, row: Row) -> str:
         if row["account_name"] is None:
             return BLANKED
         return self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
@@ -323,14 +337,9 @@ def read_oversight(database: Database) -> Oversight:
     return Oversight(row and row.looked_at, broken, count, waiting, dead)
 
 
-def _filtered(wanted: RecordFilter) -> Select[Any]:
-    query: Select[Any] = _RECORD
-    if wanted.account_id is not None:
-        query = query.where(withdrawals.c.account_id == wanted.account_id)
-    if wanted.status is not None:
-        query = query.where(withdrawals.c.status == str(wanted.status))
-    if wanted.created_since is not None:
-        query = query.where(withdrawals.c.created_at >= wanted.created_since)
-    if wanted.created_until is not None:
-        query = query.where(withdrawals.c.created_at < wanted.created_until)
-    return query
+@cache
+def _page(names: frozenset[str]) -> Prepared:
+    """A page of the record by those of ``_FILTERS``; there are no more of them than combinations of five."""
+    newest_first = (withdrawals.c.created_at.desc(), withdrawals.c.id.desc())
+    filtered = _RECORD.where(*(condition for name, condition in _FILTERS.items() if name in names))
+    return Prepared.of(filtered.order_by(*newest_first).limit(bindparam("limit", type_=BigInteger)))

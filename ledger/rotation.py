@@ -25,13 +25,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, or_, select, text, tuple_, update
 
-from ledger.database import Database
+from domain.errors import TemporarilyUnavailable
+from ledger.database import Database, translated
 from ledger.encryption import Undecipherable, key_prefix
 from ledger.kept_keys import KeptKeys, KeyRingFile
 from ledger.key_events import KeyEvents
 from ledger.tables import accounts, idempotency_keys, withdrawals
+from settings import RotationSettings, what_is_missing
 
 BATCH = 200
 PATIENCE_S = 60.0
@@ -219,7 +222,7 @@ def rotate(
 @contextmanager
 def _one_at_a_time(database: Database) -> Iterator[None]:
     """Two rotations at once would each retire the other's key."""
-    with database.engine.connect() as connection:
+    with translated(), database.engine.connect() as connection:
         if not connection.execute(text("SELECT pg_try_advisory_lock(727004)")).scalar():
             sys.exit("another rotation is under way")
         # Not in a transaction meanwhile: it would be one that the rotation waits for.
@@ -250,18 +253,34 @@ def _replace(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def main() -> int:
-    """Reads ``WITHDRAWALS_DATABASE_URL`` and ``WITHDRAWALS_KEY_FILE``."""
+    """0 or 1 as ``rotate``, 2 if there was nothing to begin with."""
     parser = argparse.ArgumentParser(prog="python -m ledger.rotation", description=__doc__)
     parser.add_argument("--finish", action="store_true", help="rewrite and retire only; add no key")
     options = parser.parse_args()
-    if "WITHDRAWALS_KEY_FILE" not in os.environ:
-        sys.exit("the ring is not in a file: change WITHDRAWALS_KEYS and start the processes again")
-    database = Database.connect(os.environ["WITHDRAWALS_DATABASE_URL"], pool_size=3)
     try:
-        ring_file = RingFile(Path(os.environ["WITHDRAWALS_KEY_FILE"]))
-        return rotate(database, ring_file, by=getpass.getuser(), add=not options.finish)
+        told = RotationSettings()
+    except ValidationError as incomplete:
+        return _not_begun(what_is_missing(incomplete))
+    if told.key_file is None:
+        return _not_begun("the ring is not in a file: change WITHDRAWALS_KEYS and start the processes again")
+    if not os.access(told.key_file, os.R_OK) or not os.access(told.key_file.parent, os.W_OK):
+        # A secret as it is mounted in a container: the ring is rotated where it is kept.
+        return _not_begun(
+            f"{told.key_file} is not there, or its folder is read-only: nothing can be written to it here"
+        )
+    database = Database.connect(told.database_url.get_secret_value(), pool_size=3)
+    try:
+        return rotate(database, RingFile(told.key_file), by=getpass.getuser(), add=not options.finish)
+    except TemporarilyUnavailable:
+        print("PostgreSQL is away: nothing is lost, run it again with --finish if a key was made", file=sys.stderr)
+        return 1
     finally:
         database.close()
+
+
+def _not_begun(why: str) -> int:
+    print(f"Nothing was rotated: {why}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

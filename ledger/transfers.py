@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, bindparam, func, select
 
 from domain import failure
 from domain.approval import resolutions_needed
@@ -15,11 +14,23 @@ from domain.bank_card import BankCard
 from domain.errors import FourEyesViolated, InvariantBroken, NotPossibleNow, Reason
 from domain.withdrawal import BankAnswer, Door, Standing, Status, TransferState
 from ledger import book
+from ledger.book import BOOKED
 from ledger.database import Database
 from ledger.encryption import Keys
-from ledger.moves import Instruction, unfreeze_if_frozen
-from ledger.rows import Happening, already_happened, lock_withdrawal, move_on, record, standing_of
-from ledger.tables import resolutions, transactions, transfers
+from ledger.moves import Instruction, unfreezing
+from ledger.prepared import Prepared, Row
+from ledger.rows import (
+    WITHDRAWAL,
+    Also,
+    Happening,
+    already_happened,
+    lock_withdrawal,
+    move_on,
+    moving,
+    record,
+    standing_of,
+)
+from ledger.tables import resolutions, transactions, transfers, withdrawals
 
 ASKED = (Status.PROCESSING, Status.UNDER_REVIEW)
 
@@ -39,16 +50,35 @@ class TransferOrder:
     may_submit: bool
 
 
-_TRANSFER = select(transfers).where(transfers.c.withdrawal_id == bindparam("withdrawal_id"))
-_LIVE_FREEZE = (
-    select(func.count(), func.count().filter(transactions.c.kind == "freeze"))
-    .select_from(transactions)
-    .where(transactions.c.withdrawal_id == bindparam("withdrawal_id"))
+_WITH_TRANSFER = Prepared.of(
+    WITHDRAWAL.add_columns(
+        transfers.c.state.label("transfer_state"), transfers.c.amount_fen.label("transfer_fen")
+    ).outerjoin(transfers, transfers.c.withdrawal_id == withdrawals.c.id)
 )
+_WITH_MOVES = Prepared.of(
+    WITHDRAWAL.add_columns(
+        *(
+            select(func.count())
+            .where(transactions.c.withdrawal_id == withdrawals.c.id, *only)
+            .scalar_subquery()
+            .label(name)
+            for name, only in (("moves", ()), ("freezes", (transactions.c.kind == "freeze",)))
+        )
+    )
+)
+_PREPARE = Prepared("""
+    INSERT INTO transfers (withdrawal_id, amount_fen, state, prepared_at, updated_at)
+    VALUES (%(withdrawal_id)s::uuid, %(amount_fen)s::bigint, 'prepared', %(at)s::timestamptz, %(at)s::timestamptz)
+    ON CONFLICT DO NOTHING RETURNING withdrawal_id""")
+_NOTE = Prepared("""
+    UPDATE transfers
+    SET state = %(bank_state)s::text, reason_code = %(reason_code)s::text, updated_at = %(at)s::timestamptz,
+        bank_ref = coalesce(%(bank_ref)s::text, bank_ref)
+    WHERE withdrawal_id = %(withdrawal_id)s::uuid""")
+_MOVE_AS_ANSWERED = moving(BOOKED, f"noted AS ({_NOTE.sql})")
 _RESOLVED = select(resolutions.c.resolver, resolutions.c.outcome).where(
     resolutions.c.withdrawal_id == bindparam("withdrawal_id")
 )
-_CHANGE = update(transfers).where(transfers.c.withdrawal_id == bindparam("b_withdrawal_id"))
 
 
 @dataclass(frozen=True)
@@ -65,24 +95,12 @@ class Transfers:
         without a live freeze and enough approvals.
         """
         with self.database.transaction() as connection:
-            row = lock_withdrawal(connection, withdrawal_id)
+            row = lock_withdrawal(connection, withdrawal_id, _WITH_MOVES)
             if row["status"] not in ASKED:
                 return None
-            everything, freezes = connection.execute(_LIVE_FREEZE, {"withdrawal_id": withdrawal_id}).one()
-            if (everything, freezes) != (1, 1) or row["approvals_given"] < row["approvals_needed"]:
+            if (row["moves"], row["freezes"]) != (1, 1) or row["approvals_given"] < row["approvals_needed"]:
                 raise InvariantBroken(f"withdrawal {withdrawal_id} has no live freeze or too few approvals")
-            prepared = connection.execute(
-                insert(transfers)
-                .values(
-                    withdrawal_id=withdrawal_id,
-                    amount_fen=row["amount_fen"],
-                    state=str(TransferState.PREPARED),
-                    prepared_at=now,
-                    updated_at=now,
-                )
-                .on_conflict_do_nothing()
-                .returning(transfers.c.withdrawal_id)
-            ).first()
+            prepared = _PREPARE.first(connection, withdrawal_id=withdrawal_id, amount_fen=row["amount_fen"], at=now)
             if prepared is not None:
                 record(connection, row, Happening("bank_asked", "system", Door.WORKFLOW, now))
             return self._order(row, asked_before=prepared is None)
@@ -94,13 +112,12 @@ class Transfers:
         written down for finance and moves nothing; one of another amount is ``InvariantBroken``.
         """
         with self.database.transaction() as connection:
-            row = lock_withdrawal(connection, withdrawal_id)
-            transfer = connection.execute(_TRANSFER, {"withdrawal_id": withdrawal_id}).mappings().first()
-            if transfer is None:
+            row = lock_withdrawal(connection, withdrawal_id, _WITH_TRANSFER)
+            if row["transfer_state"] is None:
                 raise InvariantBroken(f"the bank answers for withdrawal {withdrawal_id}, which we never asked")
-            if answer.amount_fen not in (None, transfer["amount_fen"]):
+            if answer.amount_fen not in (None, row["transfer_fen"]):
                 raise InvariantBroken(f"the bank knows withdrawal {withdrawal_id} with another amount")
-            status, known = Status(row["status"]), TransferState(transfer["state"])
+            status, known = Status(row["status"]), TransferState(row["transfer_state"])
             if answer.state == known and (status.is_final or not answer.is_outcome):
                 return standing_of(row)  # Nothing new.
             if (status.is_final and not answer.is_outcome) or (status, answer.state) == _OVERTAKEN_BY_RETURN:
@@ -109,7 +126,8 @@ class Transfers:
             if (status, answer.state) in _CONTRADICTIONS:
                 _write_down_contradiction(connection, row, answer, now)
                 return standing_of(row)
-            self._note(connection, answer, withdrawal_id, now)
+            if status not in ASKED or not answer.is_outcome:  # Else it is noted by the statement that moves the money.
+                _NOTE.run(connection, withdrawal_id=withdrawal_id, at=now, **_noted(answer))
             return standing_of(self._act_on(connection, row, answer, now))
 
     def resolve(
@@ -151,7 +169,7 @@ class Transfers:
                 return standing_of(_settle(connection, row, happening))
             return standing_of(_fail(connection, row, happening, failure.FOUND_UNPAID))
 
-    def _order(self, row: RowMapping, *, asked_before: bool) -> TransferOrder:
+    def _order(self, row: Row, *, asked_before: bool) -> TransferOrder:
         row_id = str(row["id"])
         card = BankCard(
             account_name=self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=row_id),
@@ -161,14 +179,9 @@ class Transfers:
         )
         return TransferOrder(row["id"], row["amount_fen"], card, asked_before, row["status"] == Status.PROCESSING)
 
-    def _note(self, connection: Connection, answer: BankAnswer, withdrawal_id: UUID, now: datetime) -> None:
-        values = {"state": str(answer.state), "reason_code": answer.reason_code, "updated_at": now}
-        if answer.bank_ref is not None:
-            values["bank_ref"] = answer.bank_ref
-        connection.execute(_CHANGE.values(**values), {"b_withdrawal_id": withdrawal_id})
-
-    def _act_on(self, connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime) -> RowMapping:
+    def _act_on(self, connection: Connection, row: Row, answer: BankAnswer, now: datetime) -> Row:
         status, state = Status(row["status"]), answer.state
+        answered = Also(_MOVE_AS_ANSWERED, _noted(answer))
 
         def said(kind: str) -> Happening:
             facts = {"bank_ref": answer.bank_ref, "reason_code": answer.reason_code}
@@ -178,14 +191,19 @@ class Transfers:
             record(connection, row, said(f"bank_{state}"))
             return row
         if status in ASKED and state is TransferState.FAILED:
-            return _fail(connection, row, said("failed"), failure.bank_failure(answer.reason_code))
+            return _fail(connection, row, said("failed"), failure.bank_failure(answer.reason_code), answered)
         if status in ASKED:
-            row = _settle(connection, row, said("paid"))
+            row = _settle(connection, row, said("paid"), answered)
             status = Status.PAID
         if status is Status.PAID and state is TransferState.RETURNED:
-            book.post(connection, book.credit_return(row["account_id"], row["id"], row["amount_fen"], now))
-            reason = Reason(failure.RETURNED_BY_BANK, failure.message_for(failure.RETURNED_BY_BANK))
-            return move_on(connection, row, Status.RETURNED, said("returned"), failure=[reason])
+            return move_on(
+                connection,
+                row,
+                Status.RETURNED,
+                said("returned"),
+                entry=book.credit_return(row["account_id"], row["id"], row["amount_fen"], now),
+                failure=[Reason(failure.RETURNED_BY_BANK, failure.message_for(failure.RETURNED_BY_BANK))],
+            )
         return row
 
 
@@ -200,7 +218,7 @@ _CONTRADICTIONS = {
 }
 
 
-def _write_down_contradiction(connection: Connection, row: RowMapping, answer: BankAnswer, now: datetime) -> None:
+def _write_down_contradiction(connection: Connection, row: Row, answer: BankAnswer, now: datetime) -> None:
     """Once for each state, however often it is repeated; the transfer keeps the state the money followed."""
     operation_key = f"{row['id']}:bank_contradicts:{answer.state}"
     if not already_happened(connection, operation_key):
@@ -209,12 +227,15 @@ def _write_down_contradiction(connection: Connection, row: RowMapping, answer: B
         record(connection, row, Happening("bank_contradicts", "bank", Door.BANK, now, data, operation_key))
 
 
-def _settle(connection: Connection, row: RowMapping, happening: Happening) -> RowMapping:
-    book.post(connection, book.settle(row["account_id"], row["id"], row["amount_fen"], happening.at))
-    return move_on(connection, row, Status.PAID, happening)
+def _noted(answer: BankAnswer) -> dict[str, object]:
+    return {"bank_state": str(answer.state), "reason_code": answer.reason_code, "bank_ref": answer.bank_ref}
 
 
-def _fail(connection: Connection, row: RowMapping, happening: Happening, code: str) -> RowMapping:
-    unfreeze_if_frozen(connection, row, happening.at)
-    reason = Reason(code, failure.message_for(code))
-    return move_on(connection, row, Status.FAILED, happening, failure=[reason])
+def _settle(connection: Connection, row: Row, happening: Happening, also: Also | None = None) -> Row:
+    entry = book.settle(row["account_id"], row["id"], row["amount_fen"], happening.at)
+    return move_on(connection, row, Status.PAID, happening, entry=entry, also=also)
+
+
+def _fail(connection: Connection, row: Row, happening: Happening, code: str, also: Also | None = None) -> Row:
+    entry, reason = unfreezing(row, happening.at), Reason(code, failure.message_for(code))
+    return move_on(connection, row, Status.FAILED, happening, entry=entry, also=also, failure=[reason])

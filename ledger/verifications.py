@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection
 
 from domain import failure
 from domain.errors import CodeExpired, NotPossibleNow, Reason, Refusal, TooManyRequests, WrongCode
@@ -18,7 +18,8 @@ from domain.withdrawal import FROZEN, Door, Standing, Status
 from ledger.code_limits import count_code, count_wrong_try, refuse_without_tries
 from ledger.database import Database
 from ledger.encryption import Keys
-from ledger.rows import Happening, lock_withdrawal, move_on, record, standing_of
+from ledger.prepared import Prepared, Row
+from ledger.rows import WITHDRAWAL, Happening, lock_withdrawal, move_on, record, standing_of
 from ledger.tables import verifications
 
 
@@ -36,7 +37,21 @@ class CodeToSend:
     standing: Standing
 
 
-_VERIFICATION = select(verifications).where(verifications.c.withdrawal_id == bindparam("withdrawal_id"))
+_WITH_CODE = Prepared.of(
+    WITHDRAWAL.add_columns(*(verifications.c[name] for name in ("code_mac", "last_send_key", "tries_left", "sent_at")))
+)
+
+
+_KEEP_CODE = Prepared(
+    "UPDATE verifications SET code_mac = %(code_mac)s::bytea WHERE withdrawal_id = %(withdrawal_id)s::uuid"
+)
+_COUNT_SEND = Prepared("""
+    UPDATE verifications SET sends = sends + 1, last_send_key = %(send_key)s::text, sent_at = %(now)s::timestamptz,
+        expires_at = %(expires_at)s::timestamptz
+    WHERE withdrawal_id = %(withdrawal_id)s::uuid""")
+_COUNT_TRY = Prepared(
+    "UPDATE verifications SET tries_left = tries_left - 1 WHERE withdrawal_id = %(withdrawal_id)s::uuid"
+)
 
 
 @dataclass(frozen=True)
@@ -57,18 +72,21 @@ class Verifications:
         """
         code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
         with self.database.transaction() as connection:
-            row = lock_withdrawal(connection, withdrawal_id)
-            verification = self._verification(connection, withdrawal_id)
+            row = lock_withdrawal(connection, withdrawal_id, _WITH_CODE)
             if row["status"] != Status.AWAITING_VERIFICATION or row["verified_at"] is not None:
                 raise _over(row)
-            if now >= verification["expires_at"]:
+            if now >= row["expires_at"]:
                 raise CodeExpired
-            counts = verification["last_send_key"] != send_key
+            counts, sent_before = row["last_send_key"] != send_key, row["sends"]
             if counts:
-                row = self._count_send(connection, row, verification, send_key, now)
-            self._change(connection, withdrawal_id, code_mac=self.keys.code_mac(code, bound_to=_bound(row)))
+                row = self._count_send(connection, row, send_key, now)
+            _KEEP_CODE.run(
+                connection,
+                withdrawal_id=withdrawal_id,
+                code_mac=self.keys.code_mac(code, bound_to=_bound(row)),
+            )
             phone = self.keys.decrypt(row["phone"], column="withdrawals.phone", row=str(withdrawal_id))
-            if counts and verification["sends"] > 0:  # The first was counted when the application was taken down.
+            if counts and sent_before > 0:  # The first was counted when the application was taken down.
                 refuse_without_tries(connection, self.limits, row["account_id"], now)
                 count_code(connection, self.keys, self.limits, phone, now)
         return CodeToSend(phone, code, row["amount_fen"], row["card_last4"], standing_of(row))
@@ -81,14 +99,13 @@ class Verifications:
         day's wrong tries up is refused before the code is looked at, so that the refusal says nothing about it.
         """
         with self.database.transaction() as connection:
-            row = lock_withdrawal(connection, withdrawal_id)
+            row = lock_withdrawal(connection, withdrawal_id, _WITH_CODE)
             if Status(row["status"]).is_final:
                 raise _over(row)
             refuse_without_tries(connection, self.limits, row["account_id"], now)
-            verification = self._verification(connection, withdrawal_id)
-            mac = verification["code_mac"]
+            mac = row["code_mac"]
             right = mac is not None and hmac.compare_digest(mac, self.keys.code_mac(code, bound_to=_bound(row)))
-            judged = self._judge(connection, row, verification, right=right, by=by, now=now)
+            judged = self._judge(connection, row, right=right, by=by, now=now)
         # Outside the transaction: a wrong try has to be committed before it is refused.
         if isinstance(judged, Refusal):
             raise judged
@@ -103,75 +120,51 @@ class Verifications:
                 row = _expire(connection, row, failure.CODE_EXPIRED, "system", now)
             return standing_of(row)
 
-    def _judge(
-        self,
-        connection: Connection,
-        row: RowMapping,
-        verification: RowMapping,
-        *,
-        right: bool,
-        by: str,
-        now: datetime,
-    ) -> Standing | Refusal:
+    def _judge(self, connection: Connection, row: Row, *, right: bool, by: str, now: datetime) -> Standing | Refusal:
         if row["status"] != Status.AWAITING_VERIFICATION:
             # The answer to the right code may have been lost on its way: giving it again finds it done.
             return standing_of(row) if right and Status(row["status"]) in FROZEN else _over(row)
         if row["verified_at"] is not None:
-            return standing_of(row) if right else WrongCode(attempts_left=verification["tries_left"])
-        if now >= verification["expires_at"]:
+            return standing_of(row) if right else WrongCode(attempts_left=row["tries_left"])
+        if now >= row["expires_at"]:
             return CodeExpired()
         if right:
             happening = Happening("verified", by, Door.API, now)
             verified = move_on(connection, row, Status.AWAITING_VERIFICATION, happening, verified_at=now)
             return standing_of(verified)
-        left = verification["tries_left"] - 1
-        self._change(connection, row["id"], tries_left=left)
+        left = row["tries_left"] - 1
+        _COUNT_TRY.run(connection, withdrawal_id=row["id"])
         left_today = count_wrong_try(connection, self.limits, row["account_id"], now)
         record(connection, row, Happening("wrong_code", by, Door.API, now, {"attempts_left": left}))
         if left == 0:
             _expire(connection, row, failure.TOO_MANY_WRONG_CODES, by, now)
         return WrongCode(attempts_left=min(left, left_today))
 
-    def _count_send(
-        self, connection: Connection, row: RowMapping, verification: RowMapping, send_key: str, now: datetime
-    ) -> RowMapping:
+    def _count_send(self, connection: Connection, row: Row, send_key: str, now: datetime) -> Row:
         """Tries are not given back by a new code: five guesses are five guesses."""
-        soonest = (verification["sent_at"] or now) + RESEND_AFTER
-        if verification["sends"] >= SENDS:
-            raise TooManyRequests(retry_after_s=_seconds(verification["expires_at"] - now))
-        if verification["sent_at"] is not None and now < soonest:
+        soonest = (row["sent_at"] or now) + RESEND_AFTER
+        if row["sends"] >= SENDS:
+            raise TooManyRequests(retry_after_s=_seconds(row["expires_at"] - now))
+        if row["sent_at"] is not None and now < soonest:
             raise TooManyRequests(retry_after_s=_seconds(soonest - now))
-        self._change(
-            connection,
-            row["id"],
-            sends=verification["sends"] + 1,
-            last_send_key=send_key,
-            sent_at=now,
-            expires_at=now + CODE_LIFE,
-        )
-        happening = Happening("code_sent", "system", Door.WORKFLOW, now, {"send": verification["sends"] + 1})
+        _COUNT_SEND.run(connection, withdrawal_id=row["id"], send_key=send_key, now=now, expires_at=now + CODE_LIFE)
+        happening = Happening("code_sent", "system", Door.WORKFLOW, now, {"send": row["sends"] + 1})
         return move_on(connection, row, Status.AWAITING_VERIFICATION, happening)
 
-    def _verification(self, connection: Connection, withdrawal_id: UUID) -> RowMapping:
-        return connection.execute(_VERIFICATION, {"withdrawal_id": withdrawal_id}).mappings().one()
 
-    def _change(self, connection: Connection, withdrawal_id: UUID, **values: Any) -> None:
-        connection.execute(update(verifications).where(verifications.c.withdrawal_id == withdrawal_id).values(**values))
-
-
-def _expire(connection: Connection, row: RowMapping, code: str, by: str, now: datetime) -> RowMapping:
+def _expire(connection: Connection, row: Row, code: str, by: str, now: datetime) -> Row:
     reason = Reason(code, failure.message_for(code))
     happening = Happening("expired", by, Door.WORKFLOW, now, {"code": code})
     return move_on(connection, row, Status.EXPIRED, happening, failure=[reason])
 
 
-def _over(row: RowMapping) -> Refusal:
+def _over(row: Row) -> Refusal:
     if row["status"] == Status.EXPIRED:
         return CodeExpired()
     return NotPossibleNow(status=row["status"])
 
 
-def _bound(row: RowMapping) -> str:
+def _bound(row: Row) -> str:
     """What a code is good for: this withdrawal, this amount, this card, and nothing else."""
     return f"{row['id']}\x1f{row['amount_fen']}\x1f{row['card_last4']}"
 

@@ -30,7 +30,7 @@ from operations.exporting import open_new, write_day
 from operations.looking import Looking
 from operations.runs import Runs
 from payloads.encryption import data_converter
-from settings import Settings
+from settings import Settings, what_is_missing
 
 USAGE = 2
 
@@ -45,10 +45,8 @@ async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
     try:
         match asked.command:
             case "verify":
-                audit = None
-                if settings.audit_anchor_file is not None:
-                    audit = os.environ | {"WITHDRAWALS_DATABASE_URL": settings.database_url.get_secret_value()}
-                return await Checking(database, audit).verify(now=_now())
+                anchored = settings.audit_anchor_file is not None
+                return await Checking(database, anchored=anchored).verify(now=_now())
             case "letters":
                 return await _letters(database, replay=asked.replay)
             case "export":
@@ -68,7 +66,7 @@ async def _with_runs(asked: argparse.Namespace, settings: Settings, database: Da
     async with httpx.AsyncClient(base_url=settings.bank_url, timeout=10, trust_env=False) as http:
         looking = Looking(cases, runs, HttpBank(http))
         if asked.command == "stuck":
-            return await looking.stuck(now=_now())
+            return await looking.stuck(now=_now(), everything=asked.all)
         if asked.command == "show":
             return await looking.show(asked.withdrawal, now=_now())
     case = await asyncio.to_thread(cases.case, asked.withdrawal)
@@ -120,7 +118,8 @@ def parser() -> argparse.ArgumentParser:
         ("restart", "starts the run of a withdrawal that has none"),
     ):
         commands.add_parser(name, help=does).add_argument("withdrawal", type=_withdrawal_id)
-    commands.add_parser("stuck", help="the withdrawals that take too long, and why")
+    stuck = commands.add_parser("stuck", help="the withdrawals that take too long, and why")
+    stuck.add_argument("--all", action="store_true", help="every unfinished one, and what it waits for")
     commands.add_parser("verify", help="invariants, statements, audit chain, sweep, dead letters")
     letters = commands.add_parser("letters", help="what the console's backend could not be told")
     letters.add_argument("--replay", nargs="*", type=int, metavar="LETTER", help="send these again, or all of them")
@@ -142,8 +141,7 @@ def main() -> int:
     try:
         said = asyncio.run(answer(asked, Settings()))
     except ValidationError as incomplete:
-        for error in incomplete.errors():
-            complaints.print(f"setting {'.'.join(map(str, error['loc']))}: {error['msg']}")
+        complaints.print(what_is_missing(incomplete))
         return USAGE
     except NotFound:
         complaints.print(f"there is no withdrawal or letter of that number: {getattr(asked, 'withdrawal', '')}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -53,6 +53,16 @@ class Answer:
             console.print(Text(line))
         for problem in self.problems:
             console.print(Text(f"! {problem}", style="bold red"))
+
+
+def how_long(duration: timedelta) -> str:
+    """As precisely as anybody reads it: ``3 d 4 h``, ``5 h 7 min``, ``12 min``, ``59 s``; nothing below zero."""
+    seconds = max(int(duration.total_seconds()), 0)
+    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
+    if seconds < 60:
+        return f"{seconds} s"
+    parts = ((days, "d"), (hours, "h")) if days else ((hours, "h"), (minutes, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def _table(grid: Grid) -> Table:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -28,10 +27,10 @@ MANY = 100
 
 @dataclass(frozen=True)
 class Checking:
-    """Reads only. ``audit`` is the environment of the audit chain's own command, None where no anchor is kept."""
+    """Reads only. The audit chain's own command is told what this process was told, where an anchor is kept."""
 
     database: Database
-    audit: Mapping[str, str] | None = None
+    anchored: bool = False
 
     async def verify(self, *, now: datetime) -> Answer:
         """Every check, each with what it found."""
@@ -91,10 +90,10 @@ class Checking:
         return "none read yet" if last is None else f"read up to {last}, and no difference is open", wrong
 
     def _audit_chain(self) -> tuple[str, list[str]]:
-        if self.audit is None:
+        if not self.anchored:
             return "not looked at: no anchor is configured here", []
         command = [sys.executable, "-m", AUDIT]
-        done = subprocess.run(command, env=self.audit, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         said = " ".join((done.stdout if done.returncode == 0 else done.stderr).split())
         return said, [said[-300:] or f"exit code {done.returncode}"] if done.returncode else []
 

@@ -15,8 +15,8 @@ from bank.client import Bank, BankInDoubt
 from domain.bank_card import masked_card
 from domain.money import format_yuan
 from domain.withdrawal import BankAnswer, workflow_id
-from ledger.cases import Case, Cases
-from operations.answers import Answer, Grid
+from ledger.cases import Case, Cases, Unfinished
+from operations.answers import Answer, Grid, how_long
 from operations.runs import Run, Runs
 
 JUST_NOW = timedelta(seconds=15)
@@ -36,20 +36,23 @@ class Looking:
         case = await asyncio.to_thread(self.cases.case, withdrawal_id)
         run, run_away = await self._run(withdrawal_id)
         answer, bank_away = await self._at_the_bank(case)
-        stuck = {row.id: row.trouble(now=now) for row in await asyncio.to_thread(list, self.cases.unfinished())}
-        problems = [why for why in (stuck.get(withdrawal_id), run_away, bank_away) if why]
+        unfinished = await asyncio.to_thread(self.cases.unfinished_one, withdrawal_id)
+        late = unfinished and unfinished.trouble(now=now)
+        problems = [why for why in (late, run_away, bank_away) if why]
         if run is not None and (trouble := run.trouble()):
             problems.append(trouble)
-        if withdrawal_id in stuck and run_away is None and not (run and run.is_running):
+        if unfinished and run_away is None and not (run and run.is_running):
             problems.append("it is not over, and no run tells its story: restart it")
         # Only an outcome is news: that the bank goes from accepted to processing need not be on record here.
         if case.transfer is not None and answer and answer.is_outcome and answer.state != case.transfer.state:
             problems.append(f"the bank says {answer.state}, and our rows say {case.transfer.state}: nudge it")
         if case.dead_letters:
             problems.append(f"{case.dead_letters} messages about it were given up: see letters")
+        waits_for = unfinished.waits_for() if unfinished else "nothing: it is over"
         return Answer(
             content={
                 "withdrawal": _withdrawal(case),
+                "waits_for": waits_for,
                 "events": [asdict(event) for event in case.events],
                 "moves": list(case.moves),
                 "transfer": case.transfer and asdict(case.transfer),
@@ -60,49 +63,44 @@ class Looking:
             },
             grids=_grids(case, run, answer),
             problems=problems,
+            lines=[f"waits for: {waits_for}"],
         )
 
-    async def stuck(self, *, now: datetime) -> Answer:
-        """Every withdrawal that is not over and takes too long, has no run, or whose run does not get on."""
+    async def stuck(self, *, now: datetime, everything: bool = False) -> Answer:
+        """Every withdrawal that is not over and takes too long, has no run, or whose run does not get on.
+
+        With ``everything`` those that only wait, as they should, are listed as well, and are no problem.
+        """
         unfinished = await asyncio.to_thread(list, self.cases.unfinished())
-        running: set[str] | None = None
         problems: list[str] = []
+        running: set[str] | None = None
         try:
             running = await self.runs.running()
         except RPCError as away:
             problems.append(f"Temporal is away ({away.status.name}): only the rows were looked at")
-        found: list[tuple[Any, str]] = []
-        for row in unfinished:
-            trouble = row.trouble(now=now)
-            if running is not None and workflow_id(row.id) not in running and now - row.updated_at > JUST_NOW:
-                trouble = "no run tells its story: restart it"
-            elif trouble and running is not None:
-                run, _ = await self._run(row.id)
-                trouble = (run and run.trouble()) or trouble
-            if trouble:
-                found.append((row, trouble))
-        if found:
-            problems.append(f"{len(found)} of {len(unfinished)} unfinished withdrawals need somebody")
-        items = [
-            {
-                "id": row.id,
-                "account_id": row.account_id,
-                "amount": format_yuan(row.amount_fen),
-                "status": row.status,
-                "since": row.updated_at,
-                "transfer": row.transfer,
-                "why": why,
-            }
-            for row, why in found
-        ]
-        rows = [[item[key] for key in ("id", "status", "since", "amount", "why")] for item in items]
-        grid = Grid("Stuck (times in Shanghai)", ("withdrawal", "status", "since", "CNY", "why"), rows)
+        looked_at = [(row, await self._trouble(row, running, now)) for row in unfinished]
+        stuck = sum(why is not None for _, why in looked_at)
+        if stuck:
+            problems.append(f"{stuck} of {len(unfinished)} unfinished withdrawals need somebody")
+        listed = [(row, why) for row, why in looked_at if why or everything]
         return Answer(
-            content={"unfinished": len(unfinished), "items": items},
-            grids=[grid] if items else [],
+            content={"unfinished": len(unfinished), "items": [_item(row, why, now) for row, why in listed]},
+            grids=[_list(listed, now, everything=everything)] if listed else [],
             problems=problems,
             lines=[] if problems else [f"{len(unfinished)} unfinished withdrawals, and none is stuck"],
         )
+
+    async def _trouble(self, row: Unfinished, running: set[str] | None, now: datetime) -> str | None:
+        """What is wrong with one, by its row and its run; by the row alone where ``running`` is not known."""
+        trouble = row.trouble(now=now)
+        if running is None:
+            return trouble
+        if workflow_id(row.id) not in running and now - row.updated_at > JUST_NOW:
+            return "no run tells its story: restart it"
+        if trouble:
+            run, _ = await self._run(row.id)
+            return (run and run.trouble()) or trouble
+        return None
 
     async def _run(self, withdrawal_id: UUID) -> tuple[Run | None, str | None]:
         try:
@@ -119,6 +117,46 @@ class Looking:
         except BankInDoubt as doubt:
             return None, f"the bank is away: {doubt}"
         return answer, None if answer else "the bank does not know the transfer"
+
+
+def _item(row: Unfinished, why: str | None, now: datetime) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "account_id": row.account_id,
+        "amount": format_yuan(row.amount_fen),
+        "status": row.status,
+        "created_at": row.created_at,
+        "since": row.updated_at,
+        "for_s": int((now - row.updated_at).total_seconds()),
+        "transfer": row.transfer,
+        "waits_for": row.waits_for(),
+        "why": why,
+    }
+
+
+def _list(listed: Sequence[tuple[Unfinished, str | None]], now: datetime, *, everything: bool) -> Grid:
+    """``for`` is how long ago the row last changed, ``age`` how long ago the customer applied."""
+    if everything:
+        heads = ("withdrawal", "status", "age", "for", "CNY", "waits for", "stuck, because")
+        return Grid(
+            "Unfinished (times in Shanghai)",
+            heads,
+            [
+                [
+                    *(row.id, row.status, how_long(now - row.created_at), how_long(now - row.updated_at)),
+                    *(format_yuan(row.amount_fen), row.waits_for(), why),
+                ]
+                for row, why in listed
+            ],
+        )
+    return Grid(
+        "Stuck (times in Shanghai)",
+        ("withdrawal", "status", "since", "for", "CNY", "why"),
+        [
+            [row.id, row.status, row.updated_at, how_long(now - row.updated_at), format_yuan(row.amount_fen), why]
+            for row, why in listed
+        ],
+    )
 
 
 def _withdrawal(case: Case) -> dict[str, Any]:

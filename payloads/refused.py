@@ -8,6 +8,7 @@ what they are given (``RefusalInterceptor``), and the story at what it is answer
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -52,7 +53,8 @@ class CarefulPayloadConverter(PydanticPayloadConverter, WithSerializationContext
     """Pydantic's converter for what was opened, and a refusal for what was not."""
 
     def __init__(self) -> None:
-        super().__init__()
+        # Each run makes a converter of its own, and would have pydantic think all our types over again.
+        self.__dict__ |= _shared_converter().__dict__
         self._in_activity = False
 
     def with_context(self, context: SerializationContext) -> CarefulPayloadConverter:
@@ -83,6 +85,11 @@ class CarefulPayloadConverter(PydanticPayloadConverter, WithSerializationContext
         if self._in_activity and BY_HAND in payload.metadata:
             return STEP_BY_HAND
         return None
+
+
+@functools.cache
+def _shared_converter() -> PydanticPayloadConverter:
+    return PydanticPayloadConverter()
 
 
 def _error(reason: str) -> ApplicationError:

@@ -81,3 +81,18 @@ async def look_at_bank(withdrawal_id: UUID) -> Asked | None:
         retry_policy=options.ONCE,
     )
     return asked
+
+
+async def keep_looking_at_bank(withdrawal_id: UUID) -> Asked | None:
+    """The same look, tried again for days: a payment may have come back."""
+    return genuine(
+        await workflow.execute_activity_method(
+            BankActivities.look_at_bank,
+            args=[withdrawal_id, workflow.now()],
+            summary="Did the payment come back?",
+            start_to_close_timeout=options.ASK_BANK,
+            schedule_to_close_timeout=options.ASK_FOR_RETURN,
+            heartbeat_timeout=options.BANK_HEARTBEAT,
+            retry_policy=options.ASK_BANK_RETRIES,
+        )
+    )

@@ -125,17 +125,19 @@ class WithdrawalWorkflow:
             await self._remind()
 
     async def _outcome(self) -> None:
-        if not (self._bank_asked and await self._look_at_bank()):
+        if not self._bank_asked or self._here.window is None:
             await self._ask_bank()
-        if self._here.status is not Status.PROCESSING or self._here.window is None:
             return
         earliest, latest = end_of(self._here.window.earliest), end_of(self._here.window.latest)
         if workflow.now() >= latest:
             await self._step(LedgerActivities.put_under_review, "The window ended without an answer")
-        elif workflow.now() < earliest:
+            return
+        if workflow.now() < earliest:
             await self._woken_before(earliest, "Day 10: ask the bank")
         else:
             await self._woken_before(latest, "Day 15: ask the bank, then finance")
+        if self._here.status is Status.PROCESSING and not self._prompts.cancel_pending:
+            await self._look_or_ask()
 
     async def _review(self) -> None:
         if self._bank_asked and not await self._woken_before(
@@ -146,7 +148,9 @@ class WithdrawalWorkflow:
 
     async def _possible_return(self) -> None:
         self._prompts.notice()
-        await self._look_at_bank()
+        # Whoever prompted may have been the only one to know, and does not come again: a bank in doubt is asked on.
+        if not await self._look_at_bank() and (asked := await steps.keep_looking_at_bank(self._id)) is not None:
+            self._learn(asked.standing)
 
     # Prompts from outside. Each is answered from the rows, after the story has looked at them.
 
@@ -277,13 +281,20 @@ class WithdrawalWorkflow:
         if self._here.status is Status.PROCESSING and self._here.window is not None:
             patience = max(patience, end_of(self._here.window.latest) - workflow.now())
         try:
-            self._learn((await steps.ask_bank(self._id, patience)).standing)
+            asked = await steps.ask_bank(self._id, patience)
+            self._learn(asked.standing)
+            if asked.answer is None and self._paid_but_prompted:
+                self._prompts.give()  # Paid by the rows, so nobody was asked: who prompted is not answered by that.
         except FailureError as error:
             if as_broken(error):
                 raise
             workflow.logger.warning("the bank did not answer")  # A time-out is not a failure.
         finally:
             self._asking = False
+
+    async def _look_or_ask(self) -> None:
+        if not await self._look_at_bank():
+            await self._ask_bank()
 
     async def _look_at_bank(self) -> bool:
         """True if a quick look at the bank's book found an answer; False if it has to be asked with patience."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import event
 
@@ -27,14 +28,27 @@ def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
     """Every statement sent to PostgreSQL meanwhile, with its parameters."""
     sent: list[tuple[str, Any]] = []
 
-    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
-        sent.append((statement, parameters))
+    class Watched(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Watched:
+            sent.append((str(query), params))
+            super().execute(query, params, **options)
+            return self
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    def watch(driver: Any, record: Any, *_: object) -> None:
+        driver.cursor_factory = Watched
+        record.info.clear()  # No cursor from before is used on.
+
+    def leave(driver: Any, record: Any) -> None:
+        driver.cursor_factory = psycopg.Cursor
+        record.info.clear()
+
+    event.listen(database.engine, "checkout", watch)
+    event.listen(database.engine, "checkin", leave)
     try:
         yield sent
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        event.remove(database.engine, "checkout", watch)
+        event.remove(database.engine, "checkin", leave)
 
 
 @pytest.mark.parametrize(("method", "call", "body"), CALLS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from typing import Any
 
 import kubernetes_validate
@@ -15,7 +16,7 @@ from temporalio.envconfig import ClientConfig
 
 from console.settings import Settings as ConsoleSettings
 from sandbox.settings import Settings as SandboxSettings
-from settings import CodecSettings, MigrationSettings, Settings
+from settings import AuditSettings, CodecSettings, MigrationSettings, Settings
 from stack.secrets import make_secrets
 from tests.databases import ROOT
 from tests.deployment.written import (
@@ -23,20 +24,28 @@ from tests.deployment.written import (
     Json,
     command,
     compose,
+    given_secrets,
     manifest,
     manifests,
     mounted_secrets,
     ours,
     pod,
+    variables,
 )
 
 KUBERNETES = "1.33"
-NAMED_BY_A_SETTING = {"keys.json", "payload-keys.json", "audit-signing-key.pem", "console-secret"}
+NAMED_BY_A_SETTING = {
+    *("keys.json", "payload-keys.json", "audit-signing-key.pem", "audit-public-key.pem", "console-secret"),
+}
+
+SERVERS = ("api", "console", "codec")
+WORKLOADS = (*(("Deployment", name) for name in (*SERVERS, "worker")), ("Job", "migrate"))
 
 OUR_VARIABLES = {
     *(
         f"WITHDRAWALS_{name}".upper()
-        for name in (*Settings.model_fields, *MigrationSettings.model_fields, *CodecSettings.model_fields)
+        for one in (Settings, MigrationSettings, AuditSettings, CodecSettings)
+        for name in one.model_fields
     ),
     *(f"SANDBOX_{name}".upper() for name in SandboxSettings.model_fields),
     *(f"CONSOLE_{name}".upper() for name in ConsoleSettings.model_fields),
@@ -154,10 +163,14 @@ def test_the_port_of_each_server_is_the_one_it_is_asked_at() -> None:
         port = command(service)[command(service).index("--port") + 1]
         assert f":{port}/healthz" in str(service["healthcheck"]["test"]), name
         assert all(published.endswith(f":{port}") for published in service["ports"]), name
-    [container] = pod(manifest("Deployment", "api"))["containers"]
-    port = container["command"][container["command"].index("--port") + 1]
-    assert [one["containerPort"] for one in container["ports"]] == [int(port)]
-    assert manifest("NetworkPolicy", "api")["spec"]["ingress"][0]["ports"][0]["port"] == int(port)
+    for name in SERVERS:
+        [container] = pod(manifest("Deployment", name))["containers"]
+        inside = int(container["command"][container["command"].index("--port") + 1])
+        assert [one["containerPort"] for one in container["ports"]] == [inside], name
+        [ingress] = manifest("NetworkPolicy", name)["spec"]["ingress"]
+        assert [one["port"] for one in ingress["ports"]] == [inside], name
+        assert [one["port"] for one in manifest("Service", name)["spec"]["ports"]] == [inside], name
+    assert variables(manifest("Deployment", "console"))["CONSOLE_API_URL"] == "http://api:8000"
 
 
 def test_the_manifests_are_valid_by_kubernetes_own_schemas() -> None:
@@ -182,20 +195,61 @@ def test_the_kustomization_names_every_manifest() -> None:
 
 def test_kubernetes_starts_what_compose_starts() -> None:
     """The same commands; as nobody in particular, with nothing to write to."""
-    for kind, name in (("Deployment", "api"), ("Deployment", "worker"), ("Job", "migrate")):
+    for kind, name in WORKLOADS:
         [container] = pod(manifest(kind, name))["containers"]
         assert container["command"] == command(ours()[name]), name
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert pod(manifest(kind, name))["securityContext"]["runAsNonRoot"] is True
-        assert {"configMapRef": {"name": "settings"}} in container["envFrom"]
+        assert pod(manifest(kind, name))["automountServiceAccountToken"] is False
+        assert ("env" in container) != ({"configMapRef": {"name": "settings"}} in container.get("envFrom", ())), name
+    assert {(one["kind"], one["metadata"]["name"]) for one in manifests() if "template" in one.get("spec", {})} == {
+        *WORKLOADS
+    }
+
+
+def test_a_disruption_leaves_one_of_each() -> None:
+    """A node that is emptied takes no second one with it."""
+    for name in (*SERVERS, "worker"):
+        assert manifest("Deployment", name)["spec"]["replicas"] > 1
+        budget = manifest("PodDisruptionBudget", name)["spec"]
+        assert (budget["minAvailable"], budget["selector"]["matchLabels"]) == (1, {"app": name})
+
+
+def test_console_and_codec_server_are_given_their_own_secret_and_setting_and_no_other() -> None:
+    """The one speaks to the API like any client, the other opens payloads: neither gets to know the database."""
+    console, codec = manifest("Deployment", "console"), manifest("Deployment", "codec")
+    assert given_secrets(console) == {("withdrawals-console", "*")}
+    assert given_secrets(codec) == {("withdrawals", "payload-keys.json")}
+    assert set(variables(console)) <= {f"CONSOLE_{name}".upper() for name in ConsoleSettings.model_fields}
+    ours = {f"WITHDRAWALS_{name}".upper() for name in CodecSettings.model_fields}
+    assert set(variables(codec)) <= {*ours, "TEMPORAL_NAMESPACE"}
+    example = (ROOT / "deploy" / "temporal" / "profiles.example.toml").read_text("utf-8")
+    profile = tomllib.loads(example)["profile"][variables(manifest("Deployment", "worker"))["TEMPORAL_PROFILE"]]
+    assert variables(codec)["TEMPORAL_NAMESPACE"] == profile["namespace"]
+
+
+def test_every_secret_of_the_manifests_is_made_in_the_runbook() -> None:
+    """By a line that names each of its files that a setting names."""
+    runbook = (ROOT / "docs" / "operations.md").read_text("utf-8").replace("\\\n", " ")
+    made = {
+        name: set(re.findall(r"--from-file=(\S+)", files))
+        for name, files in re.findall(r"create secret generic (\S+) (.*)", runbook)
+    }
+    given = {one for kind, name in WORKLOADS for one in given_secrets(manifest(kind, name))}
+    assert {name for name, _ in given} == made.keys()
+    assert all(file == "*" or file in made[name] for name, file in given)
+    values = [value for kind, name in WORKLOADS for value in variables(manifest(kind, name)).values()]
+    named = {value.rpartition("/")[2] for value in values if value.startswith("/run/secrets/") and "." in value}
+    assert named | {"console-secret"} <= {file for files in made.values() for file in files}
 
 
 def test_graces_are_longer_than_what_they_wait_for() -> None:
     """A worker is given the time it gives its activities, an API the time of its calls."""
     assert ours()["worker"]["stop_grace_period"] == "30s"
     assert pod(manifest("Deployment", "worker"))["terminationGracePeriodSeconds"] > 20
-    assert pod(manifest("Deployment", "api"))["terminationGracePeriodSeconds"] > 10 + 5
+    for name in SERVERS:
+        assert pod(manifest("Deployment", name))["terminationGracePeriodSeconds"] > 10 + 5
 
 
 def test_every_profile_of_the_example_is_one_that_temporal_reads(tmp_path: Any) -> None:

@@ -50,8 +50,8 @@ def mounted(tmp_path: Path) -> dict[str, Any]:
 def settings(written: dict[str, Any], mounted: dict[str, Any]) -> Settings:
     """As a process reads them."""
     ours = {key.removeprefix(PREFIX).lower(): value for key, value in written.items() if key.startswith(PREFIX)}
-    ours.pop("secrets_dir", None)
-    return Settings(**{**{key: value for key, value in ours.items() if value != ""}, **mounted})
+    read = {key: value for key, value in ours.items() if key in Settings.model_fields and value != ""}
+    return Settings(**{**read, **mounted})
 
 
 @pytest.fixture

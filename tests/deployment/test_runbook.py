@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
 import yaml
 
+from ledger.cases import BANK_OVERDUE, CODE_OVERDUE, FINANCE_OVERDUE, Unfinished
+from operations import looking, runs
 from operations.__main__ import parser
+from operations.answers import how_long
+from operations.looking import JUST_NOW
 from tests.databases import ROOT
 
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text("utf-8")
@@ -42,8 +47,35 @@ def test_every_link_inside_the_page_leads_somewhere() -> None:
 def test_every_command_of_the_runbook_can_be_called(command: str) -> None:
     """And none is left out of it."""
     assert re.search(rf"^\| `{command}[ `]", RUNBOOK, re.MULTILINE)
+    assert parser().parse_args(["stuck", "--all"]).all
     words = {"show": ["0" * 32], "nudge": ["0" * 32], "restart": ["0" * 32], "export": ["2026-11-25"]}
     assert parser().parse_args([command, *words.get(command, [])]).command == command
+
+
+def test_everything_that_is_wrong_with_a_withdrawal_is_explained() -> None:
+    """In the words that are shown, with what to do about it."""
+    by_its_rows = inspect.getsource(Unfinished.trouble) + inspect.getsource(Unfinished._at_the_bank)
+    said = re.findall(r'return "([^"]+)"', by_its_rows)
+    assert len(said) == 7
+    elsewhere = inspect.getsource(looking) + inspect.getsource(runs)
+    for words in (
+        "the bank does not know the transfer",
+        "was tried",
+        "its workflow task fails",
+        "no run tells its story",
+    ):
+        assert words in elsewhere
+        said.append(words)
+    explained = "\n".join(re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \|$", RUNBOOK, re.MULTILINE))
+    assert [words for words in said if words not in explained] == []
+
+
+def test_the_ages_that_stuck_goes_by_are_those_of_the_code() -> None:
+    """Whoever is on call has to know what is not shown yet."""
+    [table] = re.findall(r"^\| while it waits for \| after \|\n\|---\|---\|\n((?:\|.*\n)+)", RUNBOOK, re.MULTILINE)
+    ages = [row.split("|")[2].strip() for row in table.splitlines()]
+    kept = (CODE_OVERDUE, BANK_OVERDUE, BANK_OVERDUE, FINANCE_OVERDUE)
+    assert ages == [*map(how_long, kept), "at once", how_long(JUST_NOW)]
 
 
 def test_every_target_of_make_it_names_is_there() -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -22,7 +23,7 @@ from stack.postgres import OWNER_ROLE, Postgres, binaries
 from stack.processes import Process
 from stack.temporal import Temporal, answers
 from tests.databases import ROOT, Database
-from tests.deployment.written import Json, command, mounted_secrets, ours
+from tests.deployment.written import Json, command, manifest, mounted_secrets, ours, pod, variables
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
@@ -43,7 +44,8 @@ def secrets(tmp_path: Path, database: Database) -> Path:
         "events_secrets": SECRET,
         "keys": json.dumps(keys),
         "payload_keys": json.dumps({"payload_keys": {"k1": key}, "current_payload_key": "k1"}),
-        "audit_signing_key": _signing_key(),
+        "console_secret": key,
+        **_audit_keys(),
     }
     folder = tmp_path / "made"
     folder.mkdir()
@@ -52,10 +54,11 @@ def secrets(tmp_path: Path, database: Database) -> Path:
     return folder
 
 
-def _signing_key() -> str:
-    private = serialization.PrivateFormat.PKCS8
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()).decode()
+def _audit_keys() -> dict[str, str]:
+    key, pem = Ed25519PrivateKey.generate(), serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return {"audit_signing_key": private.decode(), "audit_public_key": public.decode()}
 
 
 def mounted(service: Json, secrets: Path, folder: Path) -> Path:
@@ -73,6 +76,36 @@ def environment(service: Json, run_secrets: Path, **changed: str) -> dict[str, s
     moved = {key: value.replace("/run/secrets", str(run_secrets)) for key, value in written.items()}
     passed = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG")}
     return passed | moved | {"WITHDRAWALS_SECRETS_DIR": str(run_secrets), "TEMPORAL_CONFIG_FILE": os.devnull} | changed
+
+
+@contextlib.contextmanager
+def started_as_in_kubernetes(name: str, files: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    """A server's command with the variables of its manifest and these files where they are mounted; its address."""
+    [container] = pod(manifest("Deployment", name))["containers"]
+    [mount] = container["volumeMounts"]
+    folder = tmp_path / name
+    folder.mkdir()
+    for file, content in files.items():
+        (folder / file).write_text(content)
+    [port] = free_ports(1)
+    words = list(container["command"])
+    words[words.index("--port") + 1] = str(port)
+    moved = {
+        key: value.replace(mount["mountPath"], str(folder))
+        for key, value in variables(manifest("Deployment", name)).items()
+    }
+    process = Process.start(
+        name,
+        [sys.executable, *words[1:]],
+        log=tmp_path / f"{name}.log",
+        environment={key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ} | moved,
+        directory=ROOT,
+    )
+    try:
+        process.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.stop()
 
 
 @contextlib.contextmanager
@@ -118,11 +151,49 @@ def test_the_worker_starts(secrets: Path, tmp_path: Path, temporal: Temporal) ->
         process.wait_until(lambda: "worker.started" in log.read_text(), seconds=60)
 
 
+def test_operators_verify_in_a_worker_as_the_runbook_says(secrets: Path, tmp_path: Path) -> None:
+    """The audit chain is read with what a worker is given, and nothing has to be set by hand."""
+    worker = ours()["worker"]
+    anchors = {"WITHDRAWALS_AUDIT_ANCHOR_FILE": str(tmp_path / "anchors.jsonl")}
+    done = subprocess.run(
+        [sys.executable, "-m", "operations", "--json", "verify"],
+        cwd=ROOT,
+        env=environment(worker, mounted(worker, secrets, tmp_path / "worker"), **anchors),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    chain = json.loads(done.stdout)["checks"]["the audit chain"]
+    assert chain["wrong"] == [], done.stderr
+    assert chain["said"].startswith("The audit chain is whole")
+
+
 def test_the_codec_server_starts(secrets: Path, tmp_path: Path) -> None:
     """It is given the payload keys and nothing else."""
     [port] = free_ports(1)
     with started("codec", secrets, tmp_path, port=port) as process:
         process.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60)
+
+
+def test_the_console_starts(secrets: Path, tmp_path: Path) -> None:
+    """Before the API is there: it says on its pages what is away."""
+    [port] = free_ports(1)
+    with started("console", secrets, tmp_path, port=port) as process:
+        process.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), seconds=60)
+
+
+def test_the_console_of_kubernetes_starts_as_production(secrets: Path, tmp_path: Path) -> None:
+    """With its own secret and nothing else; there is no log-in and no corner of a sandbox."""
+    with started_as_in_kubernetes("console", {"console-secret": "s" * 44}, tmp_path) as address:
+        assert httpx.get(f"{address}/log-in", trust_env=False).status_code == 404
+
+
+def test_the_codec_server_of_kubernetes_starts_as_production(secrets: Path, tmp_path: Path) -> None:
+    """With the payload keys and nothing else; whoever has no token gets nothing opened."""
+    files = {"payload-keys.json": (secrets / "payload_keys").read_text()}
+    with started_as_in_kubernetes("codec", files, tmp_path) as address:
+        refused = httpx.post(f"{address}/decode", json={"payloads": []}, trust_env=False)
+        assert refused.status_code == 401
 
 
 def test_the_sandbox_starts(secrets: Path, tmp_path: Path) -> None:

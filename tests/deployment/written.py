@@ -58,6 +58,32 @@ def manifest(kind: str, name: str) -> Json:
     return found
 
 
+def variables(workload: Json) -> dict[str, str]:
+    """What the one container of a workload finds in its environment, with what is looked up in ConfigMaps."""
+    [container] = pod(workload)["containers"]
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        found |= manifest("ConfigMap", source["configMapRef"]["name"])["data"]
+    for one in container.get("env", ()):
+        looked_up = one.get("valueFrom", {}).get("configMapKeyRef")
+        found[one["name"]] = (
+            manifest("ConfigMap", looked_up["name"])["data"][looked_up["key"]] if looked_up else one["value"]
+        )
+    return found
+
+
+def given_secrets(workload: Json) -> set[tuple[str, str]]:
+    """Which secrets a workload is given, each with the file of it that is mounted; ``*`` is all of it."""
+    volumes = pod(workload).get("volumes", ())
+    sources = [one for volume in volumes for one in volume.get("projected", {}).get("sources", [volume])]
+    secrets = [one["secret"] for one in sources if "secret" in one]
+    return {
+        (secret.get("secretName") or secret["name"], item["path"])
+        for secret in secrets
+        for item in secret.get("items", [{"path": "*"}])
+    }
+
+
 def pod(workload: Json) -> Json:
     """The specification of a workload's pods."""
     spec: Json = workload["spec"]["template"]["spec"]

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from domain.withdrawal import Door, Status
 from domain.working_days import ArrivalWindow
-from ledger.calendar import load, published_days, read_window
+from ledger.calendar import load, published_days
 from tests.ledger.stories import HUGE, Ledger, Stories
 
 _DECEMBER = datetime(2026, 12, 14, 2, 0, tzinfo=UTC)
@@ -48,11 +48,12 @@ def test_production_fills_the_table_with_all_of_them(ledger: Ledger) -> None:
     assert {row.day: row.works for row in rows} == published_days()
 
 
-def test_the_window_is_read_from_the_table(ledger: Ledger) -> None:
-    """The same that the rules give for the published days."""
-    with ledger.database.transaction() as connection:
-        window = read_window(connection, date(2026, 11, 24))
-    assert window == ArrivalWindow(date(2026, 12, 8), date(2026, 12, 15), provisional=False)
+@pytest.mark.parametrize("moment", ["2026-11-24T00:00+08:00", "2026-11-24T12:00+08:00", "2026-11-24T23:59+08:00"])
+def test_the_window_is_read_from_the_table(ledger: Ledger, moment: str) -> None:
+    """The same that the rules give for the published days, from the first minute of a Shanghai day to its last."""
+    stories = Stories(ledger, datetime.fromisoformat(moment))
+    standing = ledger.moves.standing(stories.bring_to(Status.PROCESSING))
+    assert standing.window == ArrivalWindow(date(2026, 12, 8), date(2026, 12, 15), provisional=False)
 
 
 def test_loading_again_changes_nothing(own_ledger: Ledger, stories: Stories) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from domain.errors import InvariantBroken, NotFound, NotPossibleNow
 from domain.withdrawal import FROZEN, Decision, Status
-from tests.ledger.stories import ACCEPTED, Ledger, Stories
+from ledger import book
+from tests.ledger.stories import ACCEPTED, SMALL, SUCCEEDED, Ledger, Stories
 
 Move = Callable[[Stories, UUID], object]
 
@@ -80,3 +81,17 @@ def test_an_unknown_withdrawal_is_not_found(stories: Stories, name: str) -> None
     move, _ = (_QUIET | _REFUSED)[name]
     with pytest.raises(NotFound):
         move(stories, UUID(int=1))
+
+
+def test_a_status_does_not_move_on_where_its_money_has_moved_already(own_ledger: Ledger) -> None:
+    """A booking that is in the book before its withdrawal says so is somebody's mistake: the move stops there."""
+    stories = Stories(own_ledger)
+    account_id = stories.open_account()
+    withdrawal_id = stories.bring_to(Status.PROCESSING, account_id)
+    own_ledger.transfers.prepare(withdrawal_id, now=stories.now)
+    with own_ledger.database.transaction() as connection:
+        book.post(connection, book.settle(account_id, withdrawal_id, SMALL, stories.now))
+    before = own_ledger.everything()
+    with pytest.raises(InvariantBroken, match=f"{withdrawal_id}:settle is in the book already"):
+        own_ledger.transfers.record_answer(withdrawal_id, SUCCEEDED, now=stories.now)
+    assert own_ledger.everything() == before

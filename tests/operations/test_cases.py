@@ -10,7 +10,7 @@ import pytest
 from domain.shanghai import end_of
 from domain.withdrawal import Status
 from ledger.cases import BANK_OVERDUE, CODE_OVERDUE, FINANCE_OVERDUE, Cases
-from tests.ledger.stories import ACCEPTED, NOW, Ledger, Stories
+from tests.ledger.stories import ACCEPTED, HUGE, LARGE, NOW, SMALL, Ledger, Stories
 
 MOMENT = timedelta(seconds=1)
 
@@ -68,6 +68,74 @@ def test_what_is_under_review_always_needs_somebody_and_what_is_over_never(ledge
     listed = {one.id: one.trouble(now=stories.now) for one in Cases(ledger.database).unfinished()}
     assert listed == {reviewed: "finance has to find out what became of the transfer"}
     assert paid not in listed
+
+
+def waits_for(ledger: Ledger, withdrawal_id: UUID) -> str:
+    """What the operators read of it."""
+    case = Cases(ledger.database).unfinished_one(withdrawal_id)
+    assert case is not None
+    return case.waits_for()
+
+
+def test_the_customers_code_and_its_end_are_waited_for_once_the_gateway_took_it(
+    ledger: Ledger, stories: Stories
+) -> None:
+    """In Shanghai's time: the story begins at ten o'clock there."""
+    withdrawal_id = stories.apply(stories.open_account())
+    found = waits_for(ledger, withdrawal_id)
+    assert found == "the SMS gateway, which has not taken the code yet, until 2026-03-10 10:10:00"
+    stories.send_code(withdrawal_id)
+    assert waits_for(ledger, withdrawal_id) == "the customer's code, until 2026-03-10 10:10:00"
+
+
+def test_after_the_right_code_the_freeze_is_waited_for(ledger: Ledger, stories: Stories) -> None:
+    """Nobody outside has to do anything."""
+    withdrawal_id = stories.apply(stories.open_account())
+    stories.verify(withdrawal_id)
+    assert waits_for(ledger, withdrawal_id) == "the amount to be frozen: the code was right"
+
+
+def test_finance_is_waited_for_by_the_number_of_its_people(ledger: Ledger, stories: Stories) -> None:
+    """Of two, first both and then one are missing."""
+    withdrawal_id = stories.apply(stories.open_account(cash=2 * HUGE), HUGE)
+    stories.verify(withdrawal_id)
+    stories.freeze(withdrawal_id)
+    assert waits_for(ledger, withdrawal_id) == "finance, 2 of 2 approvals missing; no deadline"
+    stories.decide(withdrawal_id, "finance-1")
+    assert waits_for(ledger, withdrawal_id) == "finance, 1 of 2 approvals missing; no deadline"
+
+
+def test_the_bank_is_waited_for_until_the_end_of_the_window(ledger: Ledger, stories: Stories) -> None:
+    """To be asked, to take the transfer, and to say what became of it."""
+    withdrawal_id = stories.bring_to(Status.PROCESSING)
+    window = ledger.moves.standing(withdrawal_id).window
+    assert window is not None
+    until = f"until the end of {window.latest}"
+    assert waits_for(ledger, withdrawal_id) == f"a worker to ask the bank, {until}"
+    ledger.transfers.prepare(withdrawal_id, now=NOW)
+    assert waits_for(ledger, withdrawal_id) == f"the bank to answer that it has the transfer, {until}"
+    ledger.transfers.record_answer(withdrawal_id, ACCEPTED, now=NOW)
+    assert waits_for(ledger, withdrawal_id) == f"the bank, {until}"
+
+
+@pytest.mark.parametrize(
+    ("amount", "people"),
+    [(SMALL, ""), (LARGE, "; two people have to say the same")],
+)
+def test_under_review_finance_is_waited_for_without_a_deadline(
+    ledger: Ledger, stories: Stories, amount: int, people: str
+) -> None:
+    """Above the approval limit two people have to find out the same."""
+    withdrawal_id = stories.bring_to(Status.UNDER_REVIEW, amount=amount)
+    found = waits_for(ledger, withdrawal_id)
+    assert found == f"finance to find out what became of the transfer{people}; no deadline"
+
+
+def test_what_is_over_is_none_of_the_unfinished(ledger: Ledger, stories: Stories) -> None:
+    """Nor is what never was."""
+    cases = Cases(ledger.database)
+    assert cases.unfinished_one(stories.bring_to(Status.PAID)) is None
+    assert cases.unfinished_one(UUID(int=0)) is None
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])

@@ -40,6 +40,25 @@ def test_a_withdrawal_is_shown_in_postgresql_in_temporal_and_at_the_bank(world: 
         assert secret not in json.dumps(shown, ensure_ascii=False)
 
 
+def test_all_that_wait_are_listed_and_none_of_them_is_a_trouble(world: World) -> None:
+    """With what each waits for, in the words that ``show`` has for it."""
+    customer = world.customer(behaviour="silent")
+    withdrawal_id = customer.verified()
+    until(lambda: "bank_accepted" in customer.events(withdrawal_id), "the bank has it")
+    window = customer.read(withdrawal_id)["arrival_window"]
+    code, listed = operations(world, "stuck", "--all")
+    assert (code, listed["problems"]) == (0, [])
+    [item] = [item for item in listed["items"] if item["id"] == withdrawal_id]
+    assert item["waits_for"] == f"the bank, until the end of {window['latest']}"
+    assert item["why"] is None
+    assert operations(world, "show", withdrawal_id)[1]["waits_for"] == item["waits_for"]
+    code, late = operations(world, "stuck")
+    assert (code, late["items"]) == (0, [])
+    world.set_card(customer, "pay")
+    customer.becomes(withdrawal_id, "paid")
+    assert operations(world, "show", withdrawal_id)[1]["waits_for"] == "nothing: it is over"
+
+
 def test_a_run_that_was_terminated_is_found_and_started_again(world: World) -> None:
     """Exit code 1 while something is wrong; a second restart changes nothing."""
     customer = world.customer(behaviour="silent")

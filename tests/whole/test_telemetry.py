@@ -15,12 +15,12 @@ from tests.whole.customers import NAME, Customer
 from tests.whole.world import World
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-_METRIC = re.compile(r"\b(?:withdrawals|temporal|http)_[a-z0-9_]+")
+_METRIC = re.compile(r"\b(?:withdrawals|payload|temporal|http)_[a-z0-9_]+")
 
 
 def named() -> set[str]:
     """Every metric that a dashboard or an alert rule names."""
-    files = [*(DEPLOY / "grafana" / "dashboards").glob("*.json"), DEPLOY / "prometheus" / "alerts.yml"]
+    files = [*(DEPLOY / "grafana" / "dashboards").glob("*.json"), *(DEPLOY / "prometheus").glob("*alerts.yml")]
     return {name for file in files for name in _METRIC.findall(file.read_text())}
 
 
@@ -57,6 +57,8 @@ def test_every_metric_of_the_dashboard_and_the_alerts_is_exposed(world: World, w
     served = exposed(world)
     assert re.search(r'^withdrawals_bank_answers_total{[^}]*kind="succeeded"', served, re.MULTILINE)
     assert re.search(r'^withdrawals_sms_total{[^}]*result="done"', served, re.MULTILINE)
+    assert re.search(r'^withdrawals_sweep_found_total{[^}]*step="look_after_runs"', served, re.MULTILINE)
+    assert re.search(r"^payload_key_missing_total{[^}]*} 0$", served, re.MULTILINE)
     for secret in secrets_of(paid):
         assert secret not in served
 

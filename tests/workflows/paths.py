@@ -12,6 +12,8 @@ from temporalio.testing import WorkflowEnvironment
 from domain.withdrawal import Decision, Outcome, Status, TransferState, return_workflow_id, workflow_id
 from tests.workflows.house import House
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
+from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
 LARGE = 50_000_00
@@ -175,6 +177,44 @@ async def started_again(house: House, skipping: WorkflowEnvironment) -> Run:
     return run
 
 
+async def swept(house: House, skipping: WorkflowEnvironment) -> Run:
+    """A sweep that finds a payment nobody told us of."""
+    withdrawal_id = await house.verified()
+    await house.asked(withdrawal_id)
+    house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+    return await _by_the_clock(house, ReconciliationWorkflow.run)
+
+
+async def swept_without_the_bank(house: House, skipping: WorkflowEnvironment) -> Run:
+    """A sweep whose first step is given up: the others are done all the same."""
+    house.bank.unavailable = 2
+    return await _by_the_clock(house, ReconciliationWorkflow.run)
+
+
+async def matched(house: House, skipping: WorkflowEnvironment) -> Run:
+    """The bank's statement against our book."""
+    return await _by_the_clock(house, StatementWorkflow.run)
+
+
+async def sealed(house: House, skipping: WorkflowEnvironment) -> Run:
+    """The audit chain's next batch."""
+    return await _by_the_clock(house, AuditWorkflow.run)
+
+
+async def cleaned(house: House, skipping: WorkflowEnvironment) -> Run:
+    """The end of personal data."""
+    return await _by_the_clock(house, RetentionWorkflow.run)
+
+
+async def _by_the_clock(house: House, run: Any) -> Run:
+    """What a schedule starts."""
+    started: Run = await house.client.start_workflow(
+        run, id=f"by-the-clock-{house.task_queue}", task_queue=house.task_queue
+    )
+    await started.result()
+    return started
+
+
 async def _under_review(house: House, skipping: WorkflowEnvironment) -> Run:
     withdrawal_id = await house.verified()
     await house.asked(withdrawal_id)
@@ -203,3 +243,6 @@ PATHS: list[Story] = [
     started_again,
 ]
 """Together they end in every final status, and pass through every other."""
+
+BY_THE_CLOCK: list[Story] = [swept, swept_without_the_bank, matched, sealed, cleaned]
+"""One that is under way when a release comes must go on as well: the next one begins only when it is over."""

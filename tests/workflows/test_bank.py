@@ -236,6 +236,31 @@ async def test_a_return_told_while_the_payment_is_being_recorded_is_not_missed(h
     assert house.account.withdrawable == 1_000_00
 
 
+async def test_a_return_told_to_a_bank_in_doubt_is_asked_after_until_the_bank_answers(house: House) -> None:
+    """The sweep read the change once, and its prompt came while the payment was recorded: nobody else will come.
+
+    The fault programme's long run lost a return here: the one look that the prompt caused failed, and the run ended.
+    """
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        handle = house.handle(withdrawal_id)
+
+        def overtaken() -> None:
+            house.bank.says(withdrawal_id, TransferState.RETURNED, "account_closed")
+            house.bank.unavailable = 2
+
+        house.bank.on_query = overtaken
+        house.bank.slow_query_s = 0.5
+        house.bank.says(withdrawal_id, TransferState.SUCCEEDED)
+        await handle.signal(WithdrawalWorkflow.look)
+        await until(lambda: house.bank.queries_started > 0)
+        await handle.signal(WithdrawalWorkflow.look)
+        assert await handle.result() is Status.RETURNED
+    assert house.bank.unavailable == 0
+    assert house.account.withdrawable == 1_000_00
+
+
 async def test_an_answer_that_breaks_an_invariant_moves_nothing_and_is_asked_for_again(house: House) -> None:
     """Another amount than we ordered: a person is needed, the run lives, and the right answer ends it."""
     async with house.worker():
