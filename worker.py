@@ -71,7 +71,7 @@ from telemetry.logs import log_json_lines
 from telemetry.traces import NAME, TracedClient, interceptor, tracer_provider
 from webhooks.delivery import tell_of_changes
 from workflows.bank_return import BankReturnWorkflow
-from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, ThoroughSweepWorkflow
 from workflows.registration import NotRegistered, OfAnotherType, register
 from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
@@ -80,6 +80,7 @@ WORKFLOWS = (
     WithdrawalWorkflow,
     BankReturnWorkflow,
     ReconciliationWorkflow,
+    ThoroughSweepWorkflow,
     StatementWorkflow,
     AuditWorkflow,
     RetentionWorkflow,
@@ -92,6 +93,9 @@ BANK_TIMEOUT = httpx.Timeout(10, connect=3)
 SMS_TIMEOUT = httpx.Timeout(5, connect=2)
 GRACE = timedelta(seconds=20)
 """How long activities under way may take to finish after SIGTERM."""
+
+SWEEPS_TO_A_THOROUGH_ONE = 60
+"""An hour at the default interval: what no row and no closed run tells of is found within it."""
 
 
 def build_worker(  # noqa: PLR0913 - it names every part
@@ -139,7 +143,9 @@ def build_worker(  # noqa: PLR0913 - it names every part
             sms.tell_of_return,
             reconciliation.pull_changes,
             reconciliation.look_after_runs,
+            reconciliation.look_after_all_runs,
             reconciliation.check_invariants,
+            reconciliation.check_all_invariants,
             reconciliation.match_statements,
             audit.seal_and_anchor,
             retention.clean,
@@ -177,6 +183,16 @@ def schedules(task_queue: str, *, sweep_every: timedelta) -> dict[str, Schedule]
                 static_summary="Prompt, restart, look over",
             ),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=sweep_every)]),
+            policy=skip,
+        ),
+        "thorough-sweep": Schedule(
+            action=ScheduleActionStartWorkflow(
+                ThoroughSweepWorkflow.run,
+                id="thorough-sweep",
+                task_queue=task_queue,
+                static_summary="Every row against every run, the whole ledger",
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEPS_TO_A_THOROUGH_ONE * sweep_every)]),
             policy=skip,
         ),
         "statement": Schedule(

@@ -46,6 +46,10 @@ class _ColumnsUnknown(Exception):
     """Temporal does not know the operators' search attributes (yet)."""
 
 
+class _NoRun(TemporarilyUnavailable):
+    """Temporal knows of no such run, or it is over; for whoever cannot start one, that passes by itself."""
+
+
 @dataclass(frozen=True)
 class EngineHealth:
     """Does Temporal answer, and does a worker ask it for our work?"""
@@ -105,10 +109,10 @@ class TemporalEngine:
             return await self._update(withdrawal_id, WithdrawalWorkflow.open)
 
     async def verify(self, withdrawal_id: UUID) -> Standing:
-        return await self._update(withdrawal_id, WithdrawalWorkflow.verify)
+        return await self._update_running(withdrawal_id, WithdrawalWorkflow.verify)
 
     async def resend(self, withdrawal_id: UUID) -> Standing:
-        return await self._update(withdrawal_id, WithdrawalWorkflow.resend)
+        return await self._update_running(withdrawal_id, WithdrawalWorkflow.resend)
 
     async def cancel(self, withdrawal_id: UUID, actor: str) -> Standing:
         return await self._instruct(withdrawal_id, WithdrawalWorkflow.cancel, Verb.CANCEL, actor)
@@ -180,7 +184,19 @@ class TemporalEngine:
         """Writes down who asks for what, and prompts the run with the row's id: Temporal carries nobody's word."""
         record = partial(self.instructions.record, word=word, note=note, now=datetime.now(UTC))
         instruction_id = await run_in_threadpool(record, withdrawal_id, verb, actor)
-        return await self._update(withdrawal_id, update, instruction_id)
+        return await self._update_running(withdrawal_id, update, instruction_id)
+
+    async def _update_running(self, withdrawal_id: UUID, update: Any, *words: object) -> Standing:
+        """The run is there, nearly always: then nothing has to be said of how to start one."""
+        run = self.client.get_workflow_handle(workflow_id(withdrawal_id))
+        try:
+            async with self._reached():
+                answer: Standing = await run.execute_update(
+                    update, args=words, rpc_timeout=self.timeout, result_type=Standing
+                )
+        except _NoRun:
+            return await self._update(withdrawal_id, update, *words)
+        return answer
 
     async def _update(
         self, withdrawal_id: UUID, update: Any, *words: object, shown: TypedSearchAttributes | None = None
@@ -237,6 +253,8 @@ class TemporalEngine:
             # It was carried out, and only its answer cannot be read: the same call reads the rows once the key is back.
             raise TemporarilyUnavailable from missing
         except RPCError as away:
+            if away.status is RPCStatusCode.NOT_FOUND:
+                raise _NoRun from away
             if away.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in str(away):
                 raise _ColumnsUnknown from away
             log.warning("engine_refused_the_call", status=away.status.name)

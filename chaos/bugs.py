@@ -132,8 +132,8 @@ BUGS = (
         (
             Edit(
                 "activities/reconciliation.py",
-                "                    await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id)\n",
-                "                    await asyncio.to_thread(self._give_up, withdrawal_id)\n",
+                "            await self._start(WORKFLOW_TYPE, workflow_id(withdrawal_id), withdrawal_id, only_if_none=True)\n",
+                "            await asyncio.to_thread(self._give_up, withdrawal_id)\n",
             ),
             Edit(
                 "activities/reconciliation.py",
@@ -262,7 +262,7 @@ BUGS = (
         (
             Edit(
                 "activities/reconciliation.py",
-                "        missed = await asyncio.to_thread(self.sweeps.overdue, by=before)\n",
+                "        missed = await asyncio.to_thread(self.sweeps.overdue, by=before, since=since)\n",
                 "        missed: list[UUID] = []\n",
             ),
         ),
@@ -273,9 +273,8 @@ BUGS = (
         (
             Edit(
                 "workflows/reconciliation.py",
-                "                start_to_close_timeout=options.SWEEP_STEP,\n"
-                "                heartbeat_timeout=options.SWEEP_HEARTBEAT,\n                retry_policy",
-                "                start_to_close_timeout=options.SWEEP_STEP,\n                retry_policy",
+                "            heartbeat_timeout=options.SWEEP_HEARTBEAT,\n            retry_policy=options.SWEEP_RETRIES,\n",
+                "            retry_policy=options.SWEEP_RETRIES,\n",
             ),
         ),
         ("tests/workflows/test_sweep.py",),
@@ -290,6 +289,28 @@ BUGS = (
             ),
         ),
         ("tests/ledger/test_audit_chain.py",),
+    ),
+    Bug(
+        "the look over the ledger goes on after what transactions under way have still to write",
+        (
+            Edit(
+                "ledger/invariants.py",
+                'text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")',
+                'text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")',
+            ),
+        ),
+        ("tests/ledger/test_looking_at_changes.py",),
+    ),
+    Bug(
+        "a sweep trusts its mark in a Temporal that has lost everything",
+        (
+            Edit(
+                "activities/reconciliation.py",
+                "        if mark is None or not await self._remembers(mark):\n",
+                "        if mark is None:\n",
+            ),
+        ),
+        ("tests/workflows/test_sweep.py",),
     ),
     Bug(
         "a phone's codes of a day are counted and not limited",

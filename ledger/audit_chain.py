@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Result, Select, Text, bindparam, select, text
 
 from domain.errors import InvariantBroken
 from ledger.audit_tables import audit_batches, metadata
-from ledger.database import Database
+from ledger.database import NO_TIME_LIMIT, Database
 
 GENESIS = bytes(32)
 """What the first batch has in place of a hash before it."""
@@ -88,8 +88,6 @@ class Digest:
 _LAST = select(audit_batches).order_by(audit_batches.c.seq.desc()).limit(1)
 _HORIZON = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(727003)")
-NO_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
-"""Reading every row there is may take longer than a customer's transaction ever should."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 
 from domain.errors import TemporarilyUnavailable
 from ledger.audit_anchor import Anchor, AnchorBroken, read_anchors, read_public_keys
-from ledger.audit_chain import COLUMNS, FORM, GENESIS, NO_TIME_LIMIT, Batch, Digest, batches, rows_of
-from ledger.database import Database
+from ledger.audit_chain import COLUMNS, FORM, GENESIS, Batch, Digest, batches, rows_of
+from ledger.database import NO_TIME_LIMIT, Database
 from settings import AuditSettings, what_is_missing
 
 _BORDERS = text("""

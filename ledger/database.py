@@ -25,6 +25,9 @@ IDLE_S = 1.0
 
 _SESSION = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 
+NO_TIME_LIMIT = text("SET LOCAL statement_timeout = 0")
+"""Reading every row there is may take longer than a customer's transaction ever should."""
+
 
 @dataclass(frozen=True)
 class Database:

@@ -366,6 +366,18 @@ oversight = Table(
     comment="What the last look over the invariants found; read by the metrics.",
 )
 
+sweep_marks = Table(
+    "sweep_marks",
+    metadata,
+    Column("step", Text, CheckConstraint("step IN ('invariants', 'runs')", name="step"), primary_key=True),
+    _moment("seen_until"),
+    Column("horizon", BigInteger),
+    Column("workflow_id", Text),
+    Column("run_id", Text),
+    _moment("whole_at", nullable=True),
+    comment="Up to where the sweep has looked at runs and rows: the next one looks at what changed since.",
+)
+
 statement_entries = Table(
     "statement_entries",
     metadata,

@@ -15,11 +15,13 @@ from ledger.invariants import MOMENT_INVARIANTS, violations
 from ledger.outbox import Outbox
 from ledger.reads import read_oversight
 from ledger.statements import Statements
+from ledger.sweeps import Sweeps
 from operations.answers import Answer, Grid
 
 AUDIT = "ledger.audit_verification"
 """The command that reads the whole audit chain."""
 LOOKED_AT_LATELY = timedelta(minutes=10)
+LOOKED_AT_WHOLE_LATELY = timedelta(hours=3)
 MANY = 100
 
 
@@ -69,6 +71,10 @@ class Checking:
             return "", ["never ran: is a worker there?"]
         age = now - looked_at
         late = [f"last ran {looked_at:%Y-%m-%d %H:%M} UTC: is a worker there?"] if age > LOOKED_AT_LATELY else []
+        whole_at = Sweeps(self.database).whole_at()
+        if whole_at is None or now - whole_at > LOOKED_AT_WHOLE_LATELY:
+            seen = "never" if whole_at is None else f"last at {whole_at:%Y-%m-%d %H:%M} UTC"
+            late.append(f"looked at everything {seen}: does ThoroughSweepWorkflow end?")
         return f"ran {int(age.total_seconds())} s ago", late
 
     def _statements(self, now: datetime) -> tuple[str, list[str]]:

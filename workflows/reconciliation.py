@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -31,24 +32,28 @@ class ReconciliationWorkflow:
     async def run(self) -> SweepReport:
         """Runs every step once."""
         return SweepReport(
-            prompted=await self._try(ReconciliationActivities.pull_changes, "Prompt whom the bank's changes concern"),
-            runs=await self._try(ReconciliationActivities.look_after_runs, "Start lost runs again, prompt late ones"),
-            broken_invariants=await self._try(ReconciliationActivities.check_invariants, "Look the ledger over"),
+            prompted=await _try(ReconciliationActivities.pull_changes, "Prompt whom the bank's changes concern"),
+            runs=await _try(ReconciliationActivities.look_after_runs, "Start lost runs again, prompt late ones"),
+            broken_invariants=await _try(ReconciliationActivities.check_invariants, "Look the ledger over"),
         )
 
-    async def _try(self, step: Callable[..., Any], summary: str) -> Any:
-        try:
-            return await workflow.execute_activity_method(
-                step,
-                args=[],
-                summary=summary,
-                start_to_close_timeout=options.SWEEP_STEP,
-                heartbeat_timeout=options.SWEEP_HEARTBEAT,
-                retry_policy=options.SWEEP_RETRIES,
-            )
-        except FailureError:
-            workflow.logger.exception("a step of the sweep failed: %s", summary)
-            return None
+
+@workflow.defn(name="ThoroughSweepWorkflow")
+class ThoroughSweepWorkflow:
+    """Once in sixty sweeps: what they do for what changed, for everything. Beside them, so that none has to wait."""
+
+    @workflow.run
+    async def run(self) -> SweepReport:
+        """Both steps, one after the other; a step that fails does not keep the other from running."""
+        return SweepReport(
+            prompted=None,
+            runs=await _try(
+                ReconciliationActivities.look_after_all_runs, "Hold every row against its run", options.UPKEEP_STEP
+            ),
+            broken_invariants=await _try(
+                ReconciliationActivities.check_all_invariants, "Look the whole ledger over", options.UPKEEP_STEP
+            ),
+        )
 
 
 @workflow.defn(name="StatementWorkflow")
@@ -66,3 +71,18 @@ class StatementWorkflow:
             schedule_to_close_timeout=options.STATEMENT_WITHIN,
             heartbeat_timeout=options.SWEEP_HEARTBEAT,
         )
+
+
+async def _try(step: Callable[..., Any], summary: str, within: timedelta = options.SWEEP_STEP) -> Any:
+    try:
+        return await workflow.execute_activity_method(
+            step,
+            args=[],
+            summary=summary,
+            start_to_close_timeout=within,
+            heartbeat_timeout=options.SWEEP_HEARTBEAT,
+            retry_policy=options.SWEEP_RETRIES,
+        )
+    except FailureError:
+        workflow.logger.exception("a step of the sweep failed: %s", summary)
+        return None

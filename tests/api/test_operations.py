@@ -10,6 +10,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
+from ledger.invariants import LedgerMark, Look, Violation
 from ledger.sweeps import Sweeps
 from tests.api.console import Console
 from tests.api.played_engine import PlayedEngine
@@ -52,8 +53,9 @@ async def test_what_the_sweep_found_is_a_metric(console: Console) -> None:
     assert await metric(console.http, "withdrawals_invariants_broken") is None
     assert await metric(console.http, "withdrawals_differences_open") == 0
     looked_at = datetime(2026, 3, 10, 2, 0, tzinfo=UTC)
-    for broken in (["all postings sum to zero"], []):
-        Sweeps(console.database).note_invariants(broken, now=looked_at)
+    for broken in ([Violation("all postings sum to zero", ({"sum": 1},))], []):
+        look = Look(broken, LedgerMark(1, looked_at), whole=True)
+        Sweeps(console.database).note_invariants(look, now=looked_at)
         assert await metric(console.http, "withdrawals_invariants_broken") == len(broken)
     seen = await metric(console.http, "withdrawals_invariants_looked_at_timestamp_seconds")
     assert seen == looked_at.timestamp()

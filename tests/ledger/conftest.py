@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
+import psycopg
 import pytest
 
 from ledger.database import Database
@@ -57,3 +59,11 @@ def own_ledger(database: databases.Database) -> Iterator[Ledger]:
     """On a database that nobody else uses: for tests that break it, or change its calendar."""
     with closing(Database.connect(database.app_url)) as connected:
         yield Ledger.on(connected)
+
+
+@pytest.fixture
+def hand(migrated_postgres: Postgres, database: databases.Database) -> Iterator[psycopg.Connection[Any]]:
+    """A superuser whom no trigger and no foreign key stops."""
+    with migrated_postgres.connect(database.name) as connection:
+        connection.execute("SET session_replication_role = replica")
+        yield connection

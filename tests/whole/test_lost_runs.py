@@ -21,6 +21,18 @@ def test_a_run_terminated_while_the_bank_is_waited_for_is_started_again_by_its_n
     assert world.runs_of(withdrawal_id) == 2
 
 
+def test_a_run_terminated_while_nobody_says_anything_is_started_again_by_the_sweep(world: World) -> None:
+    """The bank is silent and nobody calls: the next sweeps find the run among those that were closed."""
+    customer = world.customer(behaviour="silent")
+    withdrawal_id = customer.verified()
+    until(lambda: "bank_accepted" in customer.events(withdrawal_id), "the bank has it")
+    _terminate(world, withdrawal_id)
+    until(lambda: world.runs_of(withdrawal_id) == 2, "it is started again", seconds=60)
+    world.set_card(customer, "pay")
+    customer.becomes(withdrawal_id, "paid")
+    assert world.submissions(withdrawal_id) == 1
+
+
 def test_a_run_terminated_before_finance_decided_is_started_again_by_the_decision(world: World) -> None:
     """The approval finds no run and starts one, which counts it and goes on to the bank."""
     customer = world.customer("50000.00")

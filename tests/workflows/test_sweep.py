@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from activities import reconciliation
@@ -18,12 +20,12 @@ from activities.refusals import as_refusal
 from domain.errors import NotPossibleNow
 from domain.shanghai import day_of
 from domain.statement import EntryKind, StatementEntry
-from domain.withdrawal import Decision, Door, Status, TransferState
+from domain.withdrawal import Decision, Door, Status, TransferState, workflow_id
 from ledger.moves import Instruction
 from ledger.sweeps import Sweeps
 from tests.workflows.house import House, now, until
 from tests.workflows.restricted import restricted_runner
-from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport
+from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, SweepReport, ThoroughSweepWorkflow
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,13 @@ async def sweep(house: House) -> SweepReport:
     """One sweep, as the schedule starts it."""
     return await house.client.execute_workflow(
         ReconciliationWorkflow.run, id=f"reconciliation-{house.task_queue}", task_queue=house.task_queue
+    )
+
+
+async def thorough(house: House) -> SweepReport:
+    """One thorough sweep, as its schedule starts it."""
+    return await house.client.execute_workflow(
+        ThoroughSweepWorkflow.run, id=f"thorough-sweep-{house.task_queue}", task_queue=house.task_queue
     )
 
 
@@ -65,6 +74,17 @@ async def test_a_payment_that_came_back_without_a_notification_is_found(house: H
     assert house.account.withdrawable == 1_000_00
 
 
+async def terminated(house: House, withdrawal_id: UUID) -> None:
+    """An operator terminates the run; Temporal's list lags a moment behind, and a sweep goes by the list."""
+    await house.handle(withdrawal_id).terminate()
+    query = f'WorkflowId = "{workflow_id(withdrawal_id)}" AND ExecutionStatus = "Terminated"'
+    for _ in range(200):
+        if (await house.client.count_workflows(query)).count:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("Temporal does not list it as terminated")
+
+
 async def recorded_only(house: House) -> UUID:
     """The API wrote the row and died before it started the run."""
     return house.apply()
@@ -73,14 +93,14 @@ async def recorded_only(house: House) -> UUID:
 async def terminated_waiting_for_the_code(house: House) -> UUID:
     """An operator terminated the run after the SMS."""
     withdrawal_id = await house.open()
-    await house.handle(withdrawal_id).terminate()
+    await terminated(house, withdrawal_id)
     return withdrawal_id
 
 
 async def terminated_after_verification(house: House) -> UUID:
     """The right code is on record, the freeze was never made."""
     withdrawal_id = await house.open()
-    await house.handle(withdrawal_id).terminate()
+    await terminated(house, withdrawal_id)
     house.enter_code(withdrawal_id)
     return withdrawal_id
 
@@ -89,7 +109,7 @@ async def terminated_waiting_for_the_bank(house: House) -> UUID:
     """The bank has taken the transfer; the freeze is an orphan."""
     withdrawal_id = await house.verified()
     await house.asked(withdrawal_id)
-    await house.handle(withdrawal_id).terminate()
+    await terminated(house, withdrawal_id)
     return withdrawal_id
 
 
@@ -109,13 +129,11 @@ async def test_a_withdrawal_without_a_run_is_started_again_where_the_rows_prove_
     """It ends paid, the bank was asked once, and the customer got one SMS."""
     assert callable(lose)
     async with house.worker():
+        await sweep(house)  # From here on a sweep looks at what changed since the last one.
         withdrawal_id = await lose(house)
         house.bank.changed.clear()  # Nothing new at the bank: the rows alone have to show it.
-        restarted: int | None = 0
-        for _ in range(50):  # Temporal's list of runs lags a moment behind.
-            runs = (await sweep(house)).runs
-            restarted = restarted or (runs.restarted if runs else None)
-        assert restarted == 1
+        found = [(await sweep(house)).runs for _ in range(2)]
+        assert [runs and runs.restarted for runs in found] == [1, 0]
         if house.status(withdrawal_id) is Status.AWAITING_VERIFICATION:
             await until(lambda: bool(house.sms.messages))
             house.enter_code(withdrawal_id)
@@ -149,6 +167,7 @@ async def test_a_run_that_missed_what_its_rows_say_is_prompted(house: House, mis
     """It would wait for minutes or days: the sweep sees that the bank should have been asked, and has it asked."""
     assert callable(miss)
     async with house.worker():
+        await sweep(house)
         withdrawal_id = await miss(house)
         await asyncio.sleep(0.5)
         assert house.bank.submissions == []
@@ -163,6 +182,7 @@ async def test_a_run_that_missed_what_its_rows_say_is_prompted(house: House, mis
 async def test_a_run_whose_withdrawal_is_over_hears_of_it(house: House) -> None:
     """The cancel was committed and its workflow task lost: no run goes on for a withdrawal that is over."""
     async with house.worker():
+        await sweep(house)
         withdrawal_id = await house.open()
         house.moves.cancel(withdrawal_id, Instruction("customer", Door.API, "unheard"), now=now())
         for _ in range(50):  # Temporal's list of runs lags a moment behind.
@@ -170,6 +190,71 @@ async def test_a_run_whose_withdrawal_is_over_hears_of_it(house: House) -> None:
             if runs and runs.prompted:
                 break
         assert await house.handle(withdrawal_id).result() is Status.CANCELLED
+
+
+async def overlooked(house: House) -> UUID:
+    """A run that was lost, and two sweeps later: neither the run nor the row has changed since the last one."""
+    await sweep(house)
+    withdrawal_id = await terminated_waiting_for_the_bank(house)
+    house.bank.changed.clear()
+    sweeps = Sweeps(house.database)
+    last = sweeps.runs_mark()
+    assert last is not None
+    sweeps.note_runs(replace(last, until=now()), whole=False)
+    return withdrawal_id
+
+
+@pytest.fixture
+def _to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep begins where the last one ended, and not minutes before."""
+    monkeypatch.setattr(reconciliation, "LATE", timedelta(0))
+
+
+@pytest.mark.usefixtures("_to_the_second")
+async def test_the_thorough_sweep_finds_what_no_change_tells_of(house: House) -> None:
+    """A sweep costs what changed, and so it finds what changed; once in sixty everything is looked at."""
+    async with house.worker():
+        withdrawal_id = await overlooked(house)
+        assert (await sweep(house)).runs == RunsLookedAfter(0, 0)
+        report = await thorough(house)
+        assert (report.runs, report.broken_invariants) == (RunsLookedAfter(1, 0), [])
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+
+
+@pytest.mark.usefixtures("_to_the_second")
+async def test_a_temporal_that_knows_nothing_of_the_last_sweep_is_looked_at_whole(house: House) -> None:
+    """It was replaced by an empty one, or put back: no closed run tells of those that it lost."""
+    async with house.worker():
+        withdrawal_id = await overlooked(house)
+        sweeps = Sweeps(house.database)
+        last = sweeps.runs_mark()
+        assert last is not None
+        sweeps.note_runs(replace(last, run_id=str(uuid4())), whole=False)
+        assert (await sweep(house)).runs == RunsLookedAfter(1, 0)
+        assert (await sweep(house)).runs == RunsLookedAfter(0, 0)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
+
+
+async def test_a_sweep_that_could_not_start_a_run_is_done_again_from_where_it_began(house: House) -> None:
+    """The mark moves last: what one sweep could not do, the next one still sees."""
+    async with house.worker():
+        await sweep(house)
+        withdrawal_id = await terminated_waiting_for_the_bank(house)
+    sweeps = Sweeps(house.database)
+    before = sweeps.runs_mark()
+    broken = ReconciliationActivities(
+        cast("Client", _StartsNothing(house.client)),
+        *(house.task_queue, house.bank, sweeps, house.statements, house.database),
+    )
+    with pytest.raises(ConnectionError):
+        await ActivityEnvironment().run(broken.look_after_runs)
+    assert sweeps.runs_mark() == before
+    async with house.worker():
+        assert (await sweep(house)).runs == RunsLookedAfter(1, 0)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        assert await house.handle(withdrawal_id).result() is Status.PAID
 
 
 async def test_a_refused_second_word_lets_the_run_look(house: House) -> None:
@@ -197,6 +282,19 @@ async def test_the_cursor_moves_only_after_everyone_was_prompted(house: House) -
     with pytest.raises(ConnectionError):
         await broken.pull_changes()
     assert sweeps.cursor() == ""
+
+
+class _StartsNothing:
+    """A Temporal that answers, and goes away when a run is to be started."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    async def start_workflow(self, *_: object, **__: object) -> None:
+        raise ConnectionError
 
 
 class _Unreachable:

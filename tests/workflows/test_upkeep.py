@@ -94,10 +94,11 @@ async def test_retention_runs_by_the_clock(house: House) -> None:
     assert cleaned == Cleaned(codes=1, answers=0, cards=0, counts=0)
 
 
-def test_both_are_on_the_schedule() -> None:
-    """The worker keeps them; retention runs while Shanghai sleeps."""
+def test_they_are_on_the_schedule() -> None:
+    """The worker keeps them; retention runs while Shanghai sleeps, and everything is looked at once an hour."""
     kept = schedules("queue", sweep_every=timedelta(minutes=1))
     assert kept["audit"].spec.intervals[0].every == timedelta(minutes=1)
+    assert kept["thorough-sweep"].spec.intervals[0].every == timedelta(hours=1)
     assert kept["retention"].spec.cron_expressions == ["30 3 * * *"]
     assert kept["retention"].spec.time_zone_name == "Asia/Shanghai"
 
