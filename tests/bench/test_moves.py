@@ -9,8 +9,8 @@ from bench.withdrawals import Batch
 
 SEEN: list[tuple[str, dict[str, Any]]] = [
     (
-        "UPDATE withdrawals SET status = %(status)s::text WHERE id = %(id)s::uuid AND latest = %(latest)s",
-        {"status": "paid", "id": Batch(800, 8, hot=False, frozen=True).id_of(808), "latest": None},
+        "UPDATE withdrawals SET status=%(status)s::text WHERE id = %(id)s::uuid AND latest = %(on)s",
+        {"status": "paid", "id": Batch(800, 8, hot=False, frozen=True).id_of(808), "on": None},
     ),
     (
         "INSERT INTO transactions (operation_key, account_id) VALUES (%(key)s::text, %(account)s::text)",
@@ -27,7 +27,7 @@ def test_ids_and_keys_follow_the_number_and_everything_else_stays() -> None:
         "\\set turn :turn + 1",
         "\\set number :first + :client_id + :turn * :clients",
         "BEGIN;",
-        "UPDATE withdrawals SET status = (:c3)::text WHERE id = (lpad(:number::text, 32, '0'))::uuid AND latest = NULL;",
+        "UPDATE withdrawals SET status=(:c3)::text WHERE id = (lpad(:number::text, 32, '0'))::uuid AND latest = NULL;",
         f"INSERT INTO transactions (operation_key, account_id) VALUES ({key}::text, {account}::text);",
         "COMMIT;",
     ]
