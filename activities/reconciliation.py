@@ -22,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.summaries import DETAILS, RETURN_SUMMARY, SUMMARY
 from bank.client import Bank
 from domain.shanghai import day_of
+from domain.statement import DifferenceKind
 from domain.withdrawal import (
     OUTCOMES,
     RETURN_WORKFLOW_TYPE,
@@ -135,7 +136,11 @@ class ReconciliationActivities:
 
     @activity.defn
     async def match_statements(self, at: datetime) -> int:
-        """Reads the bank's statements up to yesterday and matches them with our book; returns what is open."""
+        """Reads the bank's statements up to yesterday and matches them with our book; returns what is open.
+
+        Whoever the bank paid, or sent back, without our book knowing is prompted: should every other prompt be lost,
+        nobody waits for longer than for the next statement.
+        """
         yesterday = day_of(at) - timedelta(days=1)
         for day in await asyncio.to_thread(self.statements.days_to_read, yesterday):
             entries = await self.bank.statement(day)
@@ -143,6 +148,11 @@ class ReconciliationActivities:
         still_open = await asyncio.to_thread(self.statements.match, now=at)
         if still_open:
             activity.logger.error("the bank's book and ours differ in %d places", still_open)
+            differences = await asyncio.to_thread(self.statements.open_differences)
+            unheard = [one.client_ref for one in differences if one.kind is DifferenceKind.NOT_IN_OUR_BOOK]
+            known = await asyncio.to_thread(self.sweeps.known, _withdrawal_ids(unheard))
+            for withdrawal_id, (status, _) in known.items():
+                await self._prompt(withdrawal_id, status)
         return still_open
 
     async def _look_after_all(self, before: datetime) -> RunsLookedAfter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -85,17 +86,17 @@ class Grown:
             self.pid = int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
     def withdrawals(self, count: int) -> float:
-        """So many from application to paid, one after the other; milliseconds of each."""
+        """So many from application to paid, one after the other; milliseconds of the one in the middle."""
         accounts = [self.teller.account() for _ in range(count)]
-        took = 0.0
+        took = []
         for number, account_id in enumerate(accounts):
             if number == count - CHANGES:
                 # Dated ahead by what a look goes back, so that it sees the withdrawals from here on.
                 self.mark = look_over(self.database, self.mark, now=now() + LATE).mark
             began = time.monotonic()
             self.last = [*self.last[-CHANGES + 1 :], self.teller.paid(account_id)]
-            took += time.monotonic() - began
-        return 1_000 * took / count
+            took.append(1_000 * (time.monotonic() - began))
+        return statistics.median(took)
 
     def cpu(self, count: int) -> float:
         """Milliseconds of CPU that its process of PostgreSQL uses for each, without what the client does."""
@@ -108,13 +109,15 @@ class Grown:
     def reads(self, times: int) -> float:
         """The newest page of the record of everybody and of one account, a withdrawal, an account; milliseconds."""
         one = self.read.withdrawal(self.last[-1])
-        began = time.monotonic()
+        took = []
         for _ in range(times):
+            began = time.monotonic()
             assert len(self.read.withdrawals(RecordFilter(), limit=20)) == 20
             self.read.withdrawals(RecordFilter(account_id=one.account_id), limit=20)
             self.read.withdrawal(one.id)
             self.read.account(one.account_id, now=now())
-        return 1_000 * (time.monotonic() - began) / times
+            took.append(1_000 * (time.monotonic() - began))
+        return statistics.median(took)
 
     def sweep(self) -> float:
         """The ledger's part of a sweep, over ten withdrawals told since the last one; milliseconds."""

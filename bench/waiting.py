@@ -34,13 +34,12 @@ TOLD_AT_ONCE: Final = 4
 WAIT_S, WAIT_S_SHORT = 60.0, 2.0
 SAMPLE: Final = 20
 ASKED_WITHIN_S: Final = 300.0
-DRAIN_S: Final = 180.0
+DRAIN_S: Final = 120.0
 """How long is watched at the most: then the rate is known."""
 
 
 def measure(notebook: Notebook, *, short: bool) -> None:
     """A few wait, then very many; then the bank answers all of them."""
-    # A run that dies, a thorough sweep, a notification: nothing but what is measured moves anything.
     with measured_stack(notebook) as stack:
         asyncio.run(_measure(notebook, stack, MANY_SHORT if short else MANY, WAIT_S_SHORT if short else WAIT_S))
 
@@ -63,11 +62,12 @@ async def _measure(notebook: Notebook, stack: LocalStack, many: int, wait_s: flo
         notebook.fact(f"{name} for each that waits", [(sizes[name] - before[name]) / (many - FEW)], "bytes")
     notebook.fact(f"memory of the worker, {FEW} waiting", [waiting.memory[0] / 2**20], "MiB")
     notebook.fact(f"memory of the worker, {many:,} waiting", [waiting.memory[1] / 2**20], "MiB")
-    lengths = await waiting.lengths()
+    lengths, history = await waiting.histories()
+    notebook.fact("history of one that waits", history, "bytes")
     await asyncio.sleep(wait_s)
     await waiting.sweep()
     quiet = [await waiting.sweep_over(0) for _ in range(notebook.rounds)]
-    grown = [after - before for before, after in zip(lengths, await waiting.lengths(), strict=True)]
+    grown = [after - before for before, after in zip(lengths, (await waiting.histories())[0], strict=True)]
     notebook.fact("history events of waiting through sweeps", grown, "events", Target(at_most=0))
     changed = [await waiting.sweep_over(CHANGES) for _ in range(notebook.rounds)]
     _tell_sweeps(notebook, many, few, quiet, changed)
@@ -162,11 +162,12 @@ class Waiting:
         assert report["runs"] is not None, report
         assert report["runs"]["restarted"] == 0, report
 
-    async def lengths(self) -> list[int]:
-        """History events of some of the runs, spread over all of them."""
+    async def histories(self) -> tuple[list[int], list[int]]:
+        """History events, and their bytes, of some of the runs, spread over all of them."""
         some = self.ids[:: max(1, len(self.ids) // SAMPLE)]
         described = [await self.client.get_workflow_handle(workflow_id(one)).describe() for one in some]
-        return [run.history_length for run in described]
+        sizes = [run.raw_description.workflow_execution_info.history_size_bytes for run in described]
+        return [run.history_length for run in described], sizes
 
     def sizes(self) -> dict[str, int]:
         """Bytes of both databases."""

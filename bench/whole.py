@@ -31,7 +31,7 @@ from stack.processes import Process, ProcessFailed
 
 AT_ONCE = 32
 WITHIN_S = 120.0
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.05
 
 _PAID = "SELECT id FROM withdrawals WHERE id = ANY(%s) AND status = 'paid'"
 

@@ -158,7 +158,7 @@ _AS_IT_NOW_IS = """
 def moving(*parts: str) -> Prepared:
     """One statement for status, event, outbox and whatever else belongs to a move; it answers with the new row."""
     is_booked = "EXISTS (SELECT FROM booked)" if BOOKED in parts else "NULL"
-    return Prepared(f"WITH {', '.join([_MOVED, *parts])} SELECT {is_booked} AS is_booked, {_AS_IT_NOW_IS}")  # nosec B608 - our own words
+    return Prepared(f"WITH {', '.join([_MOVED, *parts])} SELECT {is_booked} AS is_booked, {_AS_IT_NOW_IS}")  # nosec B608
 
 
 _MOVE_ON, _MOVE_ON_WITH_MONEY = moving(), moving(BOOKED)

@@ -80,7 +80,10 @@ class _Step(ActivityInboundInterceptor):
 _BANK, _SMS, _SWEEP = (
     ("ask_bank", "look_at_bank", "query_bank"),
     {"check_and_send_code": "code", "send_code": "code", "tell_of_return": "return"},
-    ("pull_changes", "look_after_runs", "check_invariants", "match_statements"),
+    (
+        *("pull_changes", "look_after_runs", "check_invariants", "match_statements"),
+        *("look_after_all_runs", "check_all_invariants"),
+    ),
 )
 
 

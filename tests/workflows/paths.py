@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from domain.withdrawal import Decision, Outcome, Status, TransferState, return_workflow_id, workflow_id
 from tests.workflows.house import House
 from workflows.bank_return import BankReturnInput, BankReturnWorkflow
-from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow
+from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, ThoroughSweepWorkflow
 from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalInput, WithdrawalWorkflow
 
@@ -191,6 +191,12 @@ async def swept_without_the_bank(house: House, skipping: WorkflowEnvironment) ->
     return await _by_the_clock(house, ReconciliationWorkflow.run)
 
 
+async def swept_thoroughly(house: House, skipping: WorkflowEnvironment) -> Run:
+    """Everything is looked at, and a run is started that nobody lived to start."""
+    house.apply()
+    return await _by_the_clock(house, ThoroughSweepWorkflow.run)
+
+
 async def matched(house: House, skipping: WorkflowEnvironment) -> Run:
     """The bank's statement against our book."""
     return await _by_the_clock(house, StatementWorkflow.run)
@@ -244,5 +250,5 @@ PATHS: list[Story] = [
 ]
 """Together they end in every final status, and pass through every other."""
 
-BY_THE_CLOCK: list[Story] = [swept, swept_without_the_bank, matched, sealed, cleaned]
+BY_THE_CLOCK: list[Story] = [swept, swept_without_the_bank, swept_thoroughly, matched, sealed, cleaned]
 """One that is under way when a release comes must go on as well: the next one begins only when it is over."""

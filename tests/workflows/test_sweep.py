@@ -356,3 +356,24 @@ async def test_the_banks_statement_is_read_and_matched(house: House) -> None:
         )
     assert still_open == 1
     assert [difference.client_ref for difference in house.statements.open_differences()] == ["somebody-else"]
+
+
+async def test_a_return_that_only_the_statement_tells_of_is_credited(house: House) -> None:
+    """Every prompt was lost, and the sweep's cursor is past it: the next statement's matching asks the bank."""
+    yesterday = day_of(now()) - timedelta(days=1)
+    async with house.worker():
+        withdrawal_id = await house.verified(500_00)
+        await house.asked(withdrawal_id)
+        await house.bank_says(withdrawal_id, TransferState.SUCCEEDED)
+        await house.handle(withdrawal_id).result()
+        house.bank.says(withdrawal_id, TransferState.RETURNED, "account_closed")
+        for kind in (EntryKind.PAYMENT, EntryKind.RETURN):
+            told = StatementEntry("B1", str(withdrawal_id), kind, 500_00)
+            house.statements.record(yesterday - timedelta(days=2), [told], now=now())
+        await house.client.execute_workflow(
+            StatementWorkflow.run, id=f"statement-{house.task_queue}", task_queue=house.task_queue
+        )
+        await house.becomes(withdrawal_id, Status.RETURNED)
+        assert house.account.withdrawable == 1_000_00
+        house.statements.match(now=now())
+    assert house.statements.open_differences() == []
