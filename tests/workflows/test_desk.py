@@ -177,7 +177,10 @@ async def test_a_temporal_without_the_columns_refuses_no_customer_and_its_run_he
             assert (await house.handle(withdrawal_id).describe()).status is WorkflowExecutionStatus.RUNNING
             assert await register(client) == sorted(key.name for key in REGISTRY)
             # The code went out in a workflow task that could not set the columns; the next one can.
-            while AMOUNT_FEN not in (shown := (await house.handle(withdrawal_id).describe()).typed_search_attributes):
+            for _ in range(300):
+                shown = (await house.handle(withdrawal_id).describe()).typed_search_attributes
+                if AMOUNT_FEN in shown:
+                    break
                 await asyncio.sleep(0.1)
             assert shown[AMOUNT_FEN] == 500_00
             assert house.moves.standing(withdrawal_id).code_sent
