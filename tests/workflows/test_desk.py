@@ -178,11 +178,13 @@ async def test_a_temporal_without_the_columns_refuses_no_customer_and_its_run_he
             assert await register(client) == sorted(key.name for key in REGISTRY)
             # The code went out in a workflow task that could not set the columns; the next one can.
             for _ in range(300):
-                shown = (await house.handle(withdrawal_id).describe()).typed_search_attributes
-                if AMOUNT_FEN in shown:
+                described = await house.handle(withdrawal_id).describe()
+                if (amount := described.typed_search_attributes.get(AMOUNT_FEN)) is not None:
                     break
                 await asyncio.sleep(0.1)
-            assert shown[AMOUNT_FEN] == 500_00
+            else:
+                raise AssertionError("the run never set its columns")
+            assert amount == 500_00
             assert house.moves.standing(withdrawal_id).code_sent
             assert house.events(withdrawal_id).count("code_sent") == 1
 
