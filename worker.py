@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,8 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 from temporalio.common import VersioningBehavior
 from temporalio.envconfig import ClientConfig
@@ -231,12 +234,25 @@ async def keep_in_place(client: Client, kept: Mapping[str, Schedule], *, every: 
             structlog.get_logger().warning("worker.search_attributes_not_checked", failure=type(failed).__name__)
         for schedule_id, schedule in kept.items():
             try:
-                await client.create_schedule(schedule_id, schedule)
-            except ScheduleAlreadyRunningError:
-                pass
+                await _create_or_pace(client, schedule_id, schedule)
             except RPCError as away:
                 structlog.get_logger().warning("worker.schedule_not_checked", status=away.status.name)
         await asyncio.sleep(every.total_seconds())
+
+
+async def _create_or_pace(client: Client, schedule_id: str, schedule: Schedule) -> None:
+    """Creates a schedule; one that is there keeps all that operators changed about it, but runs as often as is set."""
+    try:
+        await client.create_schedule(schedule_id, schedule)
+    except ScheduleAlreadyRunningError:
+
+        def pace(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
+            there, wanted = found.description.schedule, [one.every for one in schedule.spec.intervals]
+            if not wanted or wanted == [one.every for one in there.spec.intervals]:
+                return None
+            return ScheduleUpdate(replace(there, spec=schedule.spec))
+
+        await client.get_schedule_handle(schedule_id).update(pace)
 
 
 async def connected(settings: Settings, stop: asyncio.Event, interceptors: Sequence[Any]) -> Client | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import Client, ScheduleDescription, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.service import RPCError
 
 from activities.refusals import as_refusal
 from domain.errors import TooManyRequests
@@ -21,7 +24,7 @@ from ledger.code_limits import count_code
 from ledger.retention import Cleaned
 from tests.databases import Database
 from tests.workflows.house import KEYS, PHONE, House, now, open_house
-from worker import schedules
+from worker import keep_in_place, schedules
 from workflows.upkeep import AuditWorkflow, RetentionWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -122,3 +125,29 @@ async def test_a_resend_over_the_phones_day_is_refused_through_the_story(
         house.enter_code(withdrawal_id)
         await house.update(WithdrawalWorkflow.verify, withdrawal_id)
     assert house.status(withdrawal_id) is Status.PROCESSING
+
+
+async def test_a_schedule_runs_as_often_as_is_set_and_stays_paused_if_somebody_paused_it(house: House) -> None:
+    """The setting reaches a schedule that is there already; what operators changed about it is theirs."""
+    name = f"reconciliation-{house.task_queue}"
+    handle = house.client.get_schedule_handle(name)
+
+    async def kept_every(every: timedelta) -> ScheduleDescription:
+        kept = {name: schedules("queue", sweep_every=every)["reconciliation"]}
+        keeping = asyncio.create_task(keep_in_place(house.client, kept, every=timedelta(hours=1)))
+        try:
+            for _ in range(200):
+                with suppress(RPCError):
+                    described = await handle.describe()
+                    if [one.every for one in described.schedule.spec.intervals] == [every]:
+                        return described
+                await asyncio.sleep(0.1)
+            raise AssertionError(f"it never ran every {every}")
+        finally:
+            keeping.cancel()
+
+    await kept_every(timedelta(minutes=1))
+    await handle.pause(note="maintenance")
+    state = (await kept_every(timedelta(minutes=5))).schedule.state
+    assert (state.paused, state.note) == (True, "maintenance")
+    await handle.delete()
