@@ -208,6 +208,10 @@ class Visit:
         code = self._code(withdrawal_id)
         if code is None:
             return
+        if plan.another_code:
+            self._operators.let_a_minute_pass(withdrawal_id)
+            self._of("resend", withdrawal_id, "verification/resend")
+            code = self._code(withdrawal_id) or code
         enter = partial(self._of, "verify", withdrawal_id, "verification")
         for wrong in range(plan.wrong_codes):
             mistyped = f"{(int(code) + 1 + wrong) % 1_000_000:06d}"

@@ -30,6 +30,7 @@ _END_THE_WINDOW = """UPDATE withdrawals SET earliest = current_date - 8, latest 
                      WHERE id = %s AND status = 'processing'"""
 _END_THE_CODE = """UPDATE verifications SET expires_at = now() - interval '1 second' FROM withdrawals w
                    WHERE w.id = withdrawal_id AND w.id = %s AND w.status = 'awaiting_verification'"""
+_A_MINUTE_AGO = """UPDATE verifications SET sent_at = sent_at - interval '61 seconds' WHERE withdrawal_id = %s"""
 _ONE_OF = "SELECT id::text FROM withdrawals WHERE status = %s ORDER BY random() LIMIT 1"
 
 
@@ -88,6 +89,10 @@ class Operators:
     def end_code(self, withdrawal_id: str) -> None:
         """The ten minutes are over, for an application whose code was not entered."""
         self._move_the_clock(_END_THE_CODE, withdrawal_id)
+
+    def let_a_minute_pass(self, withdrawal_id: str) -> None:
+        """Since the last code was sent."""
+        self._move_the_clock(_A_MINUTE_AGO, withdrawal_id)
 
     def count_runs(self, query: str) -> int:
         """How many runs Temporal lists for a query; raises RPCError."""

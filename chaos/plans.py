@@ -28,6 +28,8 @@ class Plan:
     amount_fen: int
     top_up_fen: int
     charge_fen: int
+    another_code: bool
+    """A minute after the first one."""
     wrong_codes: int
     double_click: bool
     cancels: str
@@ -57,6 +59,7 @@ def drawn(chance: random.Random) -> Plan:
         amount_fen=amount,
         top_up_fen=amount + chance.randint(0, 1_000_00),
         charge_fen=chance.choice((0, chance.randint(1, 500_00))),
+        another_code=chance.random() < 0.08,
         wrong_codes=chance.choices((0, 1, 2, 5), (75, 12, 8, 5))[0],
         double_click=chance.random() < 0.25,
         cancels=chance.choices(("", "before", "after", "same", "operator"), (75, 6, 9, 6, 4))[0],
