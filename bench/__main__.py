@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.report is not None:
         from bench.report import write_report  # noqa: PLC0415 - pictures are drawn only where they are wanted
 
-        write_report(notebook, asked.report, seconds=time.monotonic() - began)
+        write_report(notebook, asked.report, seconds=time.monotonic() - began, short=asked.short)
     for finding in notebook.findings:
         print(finding.line)
     return 0

