@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -214,7 +215,7 @@ def test_the_migrations_run_and_a_second_time_change_nothing(secrets: Path, tmp_
     shell, option, line = command(service)
     assert (shell, option) == ("sh", "-c")
     done = subprocess.run(
-        [shell, option, line.replace("python", sys.executable)],
+        [shell, option, line.replace("python", shlex.quote(sys.executable))],
         cwd=ROOT,
         env=environment(service, mounted(service, secrets, tmp_path / "migrate")),
         capture_output=True,
