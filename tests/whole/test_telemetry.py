@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.whole.customers import NAME, Customer
+from tests.whole.waiting import until
 from tests.whole.world import World
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -57,7 +58,8 @@ def test_every_metric_of_the_dashboard_and_the_alerts_is_exposed(world: World, w
     served = exposed(world)
     assert re.search(r'^withdrawals_bank_answers_total{[^}]*kind="succeeded"', served, re.MULTILINE)
     assert re.search(r'^withdrawals_sms_total{[^}]*result="done"', served, re.MULTILINE)
-    assert re.search(r'^withdrawals_sweep_found_total{[^}]*step="look_after_runs"', served, re.MULTILINE)
+    looked = re.compile(r'^withdrawals_sweep_found_total{[^}]*step="look_after_runs"', re.MULTILINE)
+    until(lambda: looked.search(exposed(world)), "a sweep has looked after the runs")
     assert re.search(r"^payload_key_missing_total{[^}]*} 0$", served, re.MULTILINE)
     for secret in secrets_of(paid):
         assert secret not in served
