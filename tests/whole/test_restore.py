@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
 from stack.postgres import SUPERUSER, binaries
+from tests.whole.customers import Customer
 from tests.whole.waiting import until
 from tests.whole.world import World
 
@@ -26,7 +28,7 @@ def test_everything_finishes_after_a_restore_with_an_empty_temporal(world: World
     with_the_bank, paid_later = waiting.verified(), overtaken.verified()
     code = entering.code()
     for customer, withdrawal_id in ((waiting, with_the_bank), (overtaken, paid_later)):
-        until(lambda customer=customer, one=withdrawal_id: "bank_accepted" in customer.events(one), "the bank has it")  # type: ignore[misc]
+        until(partial(_has_happened, "bank_accepted", customer, withdrawal_id), "the bank has it")
 
     backup = _back_up(world)
     world.set_card(overtaken, "pay")
@@ -51,9 +53,13 @@ def test_everything_finishes_after_a_restore_with_an_empty_temporal(world: World
     for customer, withdrawal_id in (
         (entering, to_enter), (large, to_approve), (waiting, with_the_bank), (overtaken, paid_later),
     ):  # fmt: skip
-        until(lambda customer=customer, one=withdrawal_id: customer.status(one) == "paid", "it is paid", seconds=90)  # type: ignore[misc]
+        until(partial(_has_happened, "paid", customer, withdrawal_id), "it is paid", seconds=90)
         assert world.entries(withdrawal_id) == ["payment"]
         assert world.submissions(withdrawal_id) == 1
+
+
+def _has_happened(event: str, customer: Customer, withdrawal_id: str) -> bool:
+    return event in customer.events(withdrawal_id)
 
 
 def _back_up(world: World) -> Path:
