@@ -59,6 +59,7 @@ from ledger.instructions import Instructions
 from ledger.key_events import KeyEvents
 from ledger.moves import Moves
 from ledger.notices import Notices
+from ledger.opening import Opening
 from ledger.outbox import Outbox
 from ledger.retention import Retention
 from ledger.statements import Statements
@@ -337,7 +338,7 @@ async def run(settings: Settings) -> None:
                     moves, verifications, transfers, Instructions(database), settings.decide_by_signal
                 ),
                 bank=BankActivities(bank, transfers, moves),
-                sms=SmsActivities(gateway, verifications, moves, Notices(database, keys)),
+                sms=SmsActivities(gateway, verifications, Opening(moves, verifications), Notices(database, keys)),
                 reconciliation=ReconciliationActivities(
                     client, settings.task_queue, bank, sweeps, Statements(database), database
                 ),

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from temporalio import activity
 
-from domain.withdrawal import Standing, Status
-from ledger.moves import Moves
+from domain.withdrawal import Standing
 from ledger.notices import Notices
-from ledger.verifications import Verifications
+from ledger.opening import Opening
+from ledger.verifications import CodeToSend, Verifications
 from sms.client import SmsGateway, code_message, return_message
 
 
@@ -22,23 +22,21 @@ class SmsActivities:
 
     gateway: SmsGateway
     verifications: Verifications
-    moves: Moves
+    opening: Opening
     notices: Notices
 
     @activity.defn
     async def check_and_send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
         """Sends the first code, unless the rules no longer hold: then the application fails and nothing is sent."""
-        standing = await asyncio.to_thread(self.moves.check_eligibility, withdrawal_id, now=at)
-        if standing.status is not Status.AWAITING_VERIFICATION or standing.code_sent:
-            return standing
-        return await self.send_code(withdrawal_id, send_key, at)
+        issued = await asyncio.to_thread(self.opening.check_and_issue_code, withdrawal_id, send_key=send_key, now=at)
+        return await self._send(issued) if isinstance(issued, CodeToSend) else issued
 
     @activity.defn
     async def send_code(self, withdrawal_id: UUID, send_key: str, at: datetime) -> Standing:
         """Sends a new code to the account's phone; tried again under one ``send_key``, it counts once."""
-        message = await asyncio.to_thread(self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at)
-        await self.gateway.send(message.phone, code_message(message.code, message.amount_fen, message.card_last4))
-        return message.standing
+        return await self._send(
+            await asyncio.to_thread(self.verifications.issue_code, withdrawal_id, send_key=send_key, now=at)
+        )
 
     @activity.defn
     async def tell_of_return(self, withdrawal_id: UUID, at: datetime) -> None:
@@ -47,3 +45,7 @@ class SmsActivities:
         if notice is not None:
             await self.gateway.send(notice.phone, return_message(notice.amount_fen, notice.card_last4))
             await asyncio.to_thread(self.notices.told_of_return, withdrawal_id, now=at)
+
+    async def _send(self, message: CodeToSend) -> Standing:
+        await self.gateway.send(message.phone, code_message(message.code, message.amount_fen, message.card_last4))
+        return message.standing

@@ -14,7 +14,7 @@ from api.described import refused_with
 from api.parts import AppParts
 from api.problems import Unauthenticated
 from api.shapes import Notification
-from domain.errors import InvalidRequest, NotFound
+from domain.errors import InvalidRequest
 
 routes = APIRouter(prefix="/v1/bank-notifications", tags=["bank"])
 
@@ -46,13 +46,12 @@ async def take_notification(parts: AppParts, request: Request) -> None:
         raise
     withdrawal_id = _named_in(body)
     event_id = request.headers["webhook-id"]
-    if withdrawal_id is None or await run_in_threadpool(parts.notifications.is_seen, event_id):
+    if withdrawal_id is None:
         return
-    try:
-        record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
-    except NotFound:
+    status = await run_in_threadpool(parts.notifications.status_if_new, event_id, withdrawal_id)
+    if status is None:
         return
-    await parts.engine.bank_changed(withdrawal_id, record.status)
+    await parts.engine.bank_changed(withdrawal_id, status)
     # Only now: of a prompt that failed, the bank's next try must not be taken for a repeat.
     await run_in_threadpool(parts.notifications.mark_seen, event_id, now=parts.clock())
 

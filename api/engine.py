@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -128,15 +128,14 @@ class TemporalEngine:
         )
 
     async def look(self, withdrawal_id: UUID) -> None:
-        async with self._reached():
-            run = self.client.get_workflow_handle(workflow_id(withdrawal_id))
-            try:
-                await run.signal(WithdrawalWorkflow.look, rpc_timeout=self.timeout)
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
+        with suppress(_NoRun):
+            await self._look(withdrawal_id)
 
     async def bank_changed(self, withdrawal_id: UUID, status: Status) -> None:
+        if not status.is_final:
+            with suppress(_NoRun):  # It is there, nearly always: then nothing has to be said of how to start one.
+                await self._look(withdrawal_id)
+                return
         async with self._reached():
             if not status.is_final:
                 await self.client.start_workflow(
@@ -162,6 +161,11 @@ class TemporalEngine:
                     static_summary=RETURN_SUMMARY,
                     rpc_timeout=self.timeout,
                 )
+
+    async def _look(self, withdrawal_id: UUID) -> None:
+        async with self._reached():
+            run = self.client.get_workflow_handle(workflow_id(withdrawal_id))
+            await run.signal(WithdrawalWorkflow.look, rpc_timeout=self.timeout)
 
     async def ready(self) -> EngineHealth:
         request = DescribeTaskQueueRequest(

@@ -44,7 +44,7 @@ class Parts:
     clock: Clock
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
     """The parts of the app that serves this request."""
     return cast(Parts, request.app.state.parts)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -52,7 +53,7 @@ routes = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=S
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def _id_in_path(
+async def _id_in_path(
     request: Request,
     withdrawal_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
@@ -110,9 +111,7 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
         return _answer(taken, request, replayed=True)
     request.state.withdrawal_id = taken.withdrawal_id
     opened = taken.status.is_final or await _open(parts, taken.withdrawal_id, taken)
-    record = await run_in_threadpool(parts.reads.withdrawal, taken.withdrawal_id)
-    answer = _first_answer(record, caller, opened=opened)
-    await run_in_threadpool(parts.applications.remember, application.account_id, key, answer)
+    answer = await run_in_threadpool(_first_answer, parts, caller, taken.withdrawal_id, key, opened=opened)
     return _answer(answer, request, replayed=False)
 
 
@@ -124,11 +123,9 @@ async def apply(caller: Customer, form: ApplicationForm, key: Key, parts: AppPar
 )
 async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, parts: AppParts) -> ReceivedBody:
     """Enter the code; once it is right, the amount is frozen."""
-    _refuse_if_over_for_code(await _own(parts, caller, withdrawal_id))
+    try_code = partial(parts.verifications.try_code, by=caller.subject, of=_account_of(caller), now=parts.clock())
     try:
-        standing = await run_in_threadpool(
-            parts.verifications.try_code, withdrawal_id, form.code, by=caller.subject, now=parts.clock()
-        )
+        standing = await run_in_threadpool(try_code, withdrawal_id, form.code)
     except WrongCode as wrong:
         if wrong.attempts_left == 0:
             # The row says expired already; the run that waits for the code may hear of it early.
@@ -226,10 +223,14 @@ async def _readable(parts: Parts, caller: Caller, withdrawal_id: UUID) -> Withdr
 
 
 async def _own(parts: Parts, caller: Caller, withdrawal_id: UUID) -> WithdrawalRecord:
+    return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id, of=_account_of(caller))
+
+
+def _account_of(caller: Caller) -> str:
     """The customer's calls change only their own, whatever else the caller may read."""
     if caller.account_id is None:
         raise NotFound
-    return await run_in_threadpool(parts.reads.withdrawal, withdrawal_id, of=caller.account_id)
+    return caller.account_id
 
 
 async def _open(parts: Parts, withdrawal_id: UUID, applied: Standing | None = None) -> bool:
@@ -250,10 +251,15 @@ async def _drive_again(parts: Parts, withdrawal_id: UUID) -> None:
         await _open(parts, withdrawal_id)
 
 
-def _first_answer(record: WithdrawalRecord, caller: Caller, *, opened: bool) -> FirstAnswer:
+def _first_answer(parts: Parts, caller: Caller, withdrawal_id: UUID, key: str, *, opened: bool) -> FirstAnswer:
+    """What is answered, and kept under the key."""
+    record = parts.reads.withdrawal(withdrawal_id)
     if record.status is Status.FAILED and record.window is None:
-        return FirstAnswer(422, NotEligible(record.failure).facts())
-    return FirstAnswer(201 if opened else 202, show_withdrawal(record, caller).model_dump(mode="json"))
+        answer = FirstAnswer(422, NotEligible(record.failure).facts())
+    else:
+        answer = FirstAnswer(201 if opened else 202, show_withdrawal(record, caller).model_dump(mode="json"))
+    parts.applications.remember(record.account_id, key, answer)
+    return answer
 
 
 def _answer(answer: FirstAnswer, request: Request, *, replayed: bool) -> JSONResponse:

@@ -22,24 +22,24 @@ from domain.errors import (
     NotEligible,
     WithdrawalInProgress,
 )
-from domain.shanghai import month_of
+from domain.shanghai import day_of, month_of
 from domain.verification import CODE_LIFE, STANDARD_LIMITS, TRIES, CodeLimits
 from domain.withdrawal import Door, Standing, Status
-from ledger.accounts import Registration, read_registration
-from ledger.code_limits import count_code, refuse_without_tries
+from ledger.code_limits import count_code, refuse_without_tries, wrong_tries
 from ledger.database import Database
 from ledger.encryption import Keys
 from ledger.prepared import Prepared, Row
 from ledger.rows import (
+    APPLICANT,
+    EVENT,
     Happening,
     applicant_of,
     lock_account,
     read_applicant,
     read_withdrawal,
-    record,
     standing_of,
 )
-from ledger.tables import idempotency_keys
+from ledger.tables import accounts, balances, idempotency_keys
 
 CLAIM = timedelta(seconds=20)
 """How long one request may take to answer before a repeat with the same key takes the answering over."""
@@ -70,26 +70,38 @@ _KEY = select(idempotency_keys).where(
 )
 
 
-_KEY_AS_IT_IS, _KEY_TO_ANSWER = Prepared.of(_KEY), Prepared.of(_KEY.with_for_update())
+_KEY_AS_IT_IS = Prepared.of(_KEY)
+_TO_CHECK = Prepared.of(APPLICANT.add_columns(accounts.c.phone, wrong_tries(balances.c.account_id)))
+# A crash of the database may lose an answer, as one of this process may: the key is taken over then, and driven on.
+_WITHOUT_WAITING_FOR_THE_DISK = Prepared("SELECT set_config('synchronous_commit', 'off', true)")
 _ANSWER = Prepared("""
-    UPDATE idempotency_keys SET answer_status = %(status)s::smallint, answer_body = %(body)s::bytea
-    WHERE account_id = %(account_id)s::text AND key = %(key)s::text""")
-# The withdrawal, its code's row and the key that protects it: one statement.
-_TAKE_DOWN = Prepared("""
+    UPDATE idempotency_keys SET answer_status = %(answer_status)s::smallint, answer_body = %(body)s::bytea
+    WHERE account_id = %(account_id)s::text AND key = %(key)s::text AND answer_status IS NULL""")
+# The withdrawal, its code's row, the key that protects it and the event that the console's backend is told of.
+_TAKE_DOWN = Prepared(f"""
     WITH applied AS (
         INSERT INTO withdrawals (id, account_id, applicant, amount_fen, status, month, account_name, bank_name,
             branch_name, card_number, card_last4, phone, phone_masked, approvals_needed, created_at, updated_at)
-        VALUES (%(id)s::uuid, %(account_id)s::text, %(applicant)s::text, %(amount_fen)s::bigint, %(status)s::text,
-            %(month)s::date, %(account_name)s::bytea, %(bank_name)s::text, %(branch_name)s::text,
+        VALUES (%(withdrawal_id)s::uuid, %(account_id)s::text, %(applicant)s::text, %(amount_fen)s::bigint,
+            %(status)s::text, %(month)s::date, %(account_name)s::bytea, %(bank_name)s::text, %(branch_name)s::text,
             %(card_number)s::bytea, %(card_last4)s::text, %(phone)s::bytea, %(phone_masked)s::text,
-            %(approvals_needed)s::smallint, %(now)s::timestamptz, %(now)s::timestamptz)
+            %(approvals_needed)s::smallint, %(at)s::timestamptz, %(at)s::timestamptz)
+        RETURNING *
     ), to_verify AS (
         INSERT INTO verifications (withdrawal_id, sends, tries_left, expires_at)
-        VALUES (%(id)s::uuid, 0, %(tries_left)s::smallint, %(expires_at)s::timestamptz)
+        VALUES (%(withdrawal_id)s::uuid, 0, %(tries_left)s::smallint, %(expires_at)s::timestamptz)
+        RETURNING sends, expires_at
+    ), protected AS (
+        INSERT INTO idempotency_keys (account_id, key, body_digest, withdrawal_id, claimed_until, created_at)
+        VALUES (%(account_id)s::text, %(key)s::text, %(body_digest)s::bytea, %(withdrawal_id)s::uuid,
+                %(claimed_until)s::timestamptz, %(at)s::timestamptz)
+    ), written AS (
+        {EVENT} RETURNING id, withdrawal_id, at
+    ), told AS (
+        INSERT INTO outbox (event_id, withdrawal_id, since, next_attempt_at)
+        SELECT id, withdrawal_id, at, at FROM written
     )
-    INSERT INTO idempotency_keys (account_id, key, body_digest, withdrawal_id, claimed_until, created_at)
-    VALUES (%(account_id)s::text, %(key)s::text, %(body_digest)s::bytea, %(id)s::uuid, %(claimed_until)s::timestamptz,
-            %(now)s::timestamptz)""")
+    SELECT applied.*, to_verify.sends, to_verify.expires_at, 0 AS approvals_given FROM applied, to_verify""")  # noqa: S608 - our own words # nosec B608
 
 
 @dataclass(frozen=True)
@@ -118,26 +130,24 @@ class Applications:
             earlier = self._earlier(connection, application, now)
             if earlier is not None:
                 return earlier
-            account = read_applicant(connection, application.account_id, month_of(now))
+            account = read_applicant(connection, application.account_id, month_of(now), _TO_CHECK, day=day_of(now))
             if account["in_progress"] is not None:
                 raise WithdrawalInProgress(withdrawal_id=account["in_progress"])
-            registration = self._check(connection, account, application, now)
-            refuse_without_tries(connection, self.limits, application.account_id, now)
-            standing = self._record(connection, application, registration, now)
-            count_code(connection, self.keys, self.limits, registration.phone or "", now)
+            phone = self._check(account, application, now)
+            refuse_without_tries(self.limits, account, now)
+            standing = self._record(connection, application, phone, now)
+            count_code(connection, self.keys, self.limits, phone, now)
             return standing
 
     def remember(self, account_id: str, key: str, answer: FirstAnswer) -> None:
         """Keeps the first answer of a key; a later one changes nothing."""
         with self.database.transaction() as connection:
-            row = _KEY_TO_ANSWER.one(connection, account_id=account_id, key=key)
-            if row["answer_status"] is not None:
-                return
+            _WITHOUT_WAITING_FOR_THE_DISK.run(connection)
             # Sealed once the transaction is under way: a rotation waits for it before it retires the key used here.
             body = self.keys.encrypt(
                 json.dumps(answer.body), column="idempotency_keys.answer_body", row=f"{account_id}/{key}"
             )
-            _ANSWER.run(connection, account_id=account_id, key=key, status=answer.status, body=body)
+            _ANSWER.run(connection, account_id=account_id, key=key, answer_status=answer.status, body=body)
 
     def _earlier(
         self, connection: Connection, application: Application, now: datetime
@@ -170,7 +180,8 @@ class Applications:
         )
         return standing_of(read_withdrawal(connection, row["withdrawal_id"]))
 
-    def _check(self, connection: Connection, account: Row, application: Application, now: datetime) -> Registration:
+    def _check(self, account: Row, application: Application, now: datetime) -> str:
+        """The account's phone, if the rules say yes."""
         applicant = applicant_of(account, self.keys)
         card_number = application.card.card_number
         checked = applicant.subject_type is SubjectType.PERSON and card_number not in self.test_cards
@@ -187,19 +198,16 @@ class Applications:
         reasons = self.rules.reasons_against(
             applicant, amount=application.amount, account_name=application.card.account_name, month=month_of(now)
         )
-        registration = read_registration(connection, self.keys, application.account_id)
-        if reasons or registration is None or registration.phone is None:
+        if reasons or account["phone"] is None:
             raise NotEligible(reasons)
-        return registration
+        return self.keys.decrypt(account["phone"], column="accounts.phone", row=application.account_id)
 
-    def _record(
-        self, connection: Connection, application: Application, registration: Registration, now: datetime
-    ) -> Standing:
+    def _record(self, connection: Connection, application: Application, phone: str, now: datetime) -> Standing:
         withdrawal_id: UUID = uuid7s.uuid7()
-        row_id, card, phone = str(withdrawal_id), application.card, registration.phone or ""
-        _TAKE_DOWN.run(
+        row_id, card = str(withdrawal_id), application.card
+        row = _TAKE_DOWN.one(
             connection,
-            id=withdrawal_id,
+            withdrawal_id=withdrawal_id,
             account_id=application.account_id,
             applicant=application.applicant,
             amount_fen=application.amount,
@@ -213,14 +221,11 @@ class Applications:
             phone=self.keys.encrypt(phone, column="withdrawals.phone", row=row_id),
             phone_masked=masked_phone(phone),
             approvals_needed=self.approvals.approvals_needed(application.amount),
-            now=now,
             tries_left=TRIES,
             expires_at=now + CODE_LIFE,
             key=application.idempotency_key,
             body_digest=self.keys.body_mac(application.body_digest),
             claimed_until=now + CLAIM,
+            **Happening("applied", application.applicant, Door.API, now).parameters,
         )
-        row = read_withdrawal(connection, withdrawal_id)
-        applied = Happening("applied", application.applicant, Door.API, now)
-        record(connection, row, applied, status=Status.AWAITING_VERIFICATION)
         return standing_of(row)

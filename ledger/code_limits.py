@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from domain.errors import TooManyRequests
 from domain.shanghai import day_of, end_of
 from domain.verification import CodeLimits
 from ledger.encryption import Keys
-from ledger.prepared import Prepared
+from ledger.prepared import Prepared, Row
+from ledger.tables import daily_uses
 
 SHARDS = 16
 """How many sends at once find a row of the hour's budget without waiting for one another."""
@@ -25,8 +26,6 @@ _USE = Prepared("""
     VALUES (%(kind)s::text, %(subject)s::text, %(day)s::date, 1)
     ON CONFLICT (kind, subject, day) DO UPDATE SET used = counted.used + 1 WHERE counted.used < %(most)s::integer
     RETURNING used""")
-_USED = Prepared("""
-    SELECT used FROM daily_uses WHERE kind = 'wrong_try' AND subject = %(subject)s::text AND day = %(day)s::date""")
 _HOURS_SHARDS = Prepared("""
     INSERT INTO sms_budget (hour, shard) SELECT %(hour)s::timestamptz, generate_series(1, %(shards)s::integer)
     WHERE NOT EXISTS (SELECT FROM sms_budget WHERE hour = %(hour)s::timestamptz)
@@ -48,15 +47,17 @@ _TAKE_THIS_SHARD = Prepared("""
     RETURNING shard""")
 
 
-def wrong_tries_left(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> int:
-    """How many wrong tries the account has left today. The caller holds the account's lock."""
-    row = _USED.first(connection, subject=account_id, day=day_of(now))
-    return max(0, limits.wrong_tries_a_day - (0 if row is None else row["used"]))
+def wrong_tries(account_id: ColumnElement[str]) -> ColumnElement[int]:
+    """How many wrong tries an account has used up on ``day``, as a column of whatever is read under its lock."""
+    used = select(daily_uses.c.used).where(
+        daily_uses.c.kind == "wrong_try", daily_uses.c.subject == account_id, daily_uses.c.day == bindparam("day")
+    )
+    return func.coalesce(used.scalar_subquery(), 0).label("wrong_tries")
 
 
-def refuse_without_tries(connection: Connection, limits: CodeLimits, account_id: str, now: datetime) -> None:
-    """``TooManyRequests`` until the day is over if the account has tried too often already."""
-    if wrong_tries_left(connection, limits, account_id, now) == 0:
+def refuse_without_tries(limits: CodeLimits, row: Row, now: datetime) -> None:
+    """``TooManyRequests`` until the day is over if the account of a row with ``wrong_tries`` tried too often."""
+    if row["wrong_tries"] >= limits.wrong_tries_a_day:
         raise TooManyRequests(retry_after_s=_until(end_of(day_of(now)), now))
 
 
@@ -76,10 +77,10 @@ def count_code(connection: Connection, keys: Keys, limits: CodeLimits, phone: st
         raise TooManyRequests(retry_after_s=_until(end_of(day_of(now)), now))
     hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     budget = {"hour": hour, "budget": limits.codes_an_hour, "shards": SHARDS}
-    _HOURS_SHARDS.run(connection, hour=hour, shards=SHARDS)
     start = random.randrange(SHARDS)  # noqa: S311 - spreads load, hides nothing # nosec B311
     if _TAKE_ANY_SHARD.first(connection, **budget, start=start) is not None:
         return
+    _HOURS_SHARDS.run(connection, hour=hour, shards=SHARDS)
     # Either the budget is used up or every shard with room is locked this instant: waiting for one tells which.
     for shard in range(1, SHARDS + 1):
         if _TAKE_THIS_SHARD.first(connection, **budget, shard=shard) is not None:

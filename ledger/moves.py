@@ -38,13 +38,14 @@ from ledger.rows import (
 )
 from ledger.tables import accounts, balances, decisions, withdrawals
 
-_APPLICATION = (
+APPLICATION = (
     WITHDRAWAL.add_columns(*what_rules_look_at(withdrawals.c.account_id, withdrawals.c.month, withdrawals.c.id))
     .join(accounts, accounts.c.account_id == withdrawals.c.account_id)
     .join(balances, balances.c.account_id == withdrawals.c.account_id)
 )
-_WITH_APPLICANT = Prepared.of(_APPLICATION)
-_WITH_APPLICANT_AND_DAYS = Prepared.of(_APPLICATION.add_columns(DAYS).join(DAYS, true()))
+"""A withdrawal with what the rules look at."""
+_WITH_APPLICANT = Prepared.of(APPLICATION)
+_WITH_APPLICANT_AND_DAYS = Prepared.of(APPLICATION.add_columns(DAYS).join(DAYS, true()))
 _HAS_DECIDED = select(decisions.c.approver).where(
     decisions.c.withdrawal_id == bindparam("withdrawal_id"), decisions.c.approver == bindparam("approver")
 )
@@ -81,7 +82,7 @@ class Moves:
         return self._while(
             (Status.AWAITING_VERIFICATION,),
             withdrawal_id,
-            lambda connection, row: self._fail_if_refused(connection, row, now) or row,
+            lambda connection, row: self.fail_if_refused(connection, row, now) or row,
             _WITH_APPLICANT,
         )
 
@@ -95,7 +96,7 @@ class Moves:
         def attempt(connection: Connection, row: Row) -> Row:
             if row["verified_at"] is None:
                 return row
-            return self._fail_if_refused(connection, row, now) or self._freeze(connection, row, now)
+            return self.fail_if_refused(connection, row, now) or self._freeze(connection, row, now)
 
         return self._while((Status.AWAITING_VERIFICATION,), withdrawal_id, attempt, _WITH_APPLICANT_AND_DAYS)
 
@@ -175,7 +176,8 @@ class Moves:
             row = lock_withdrawal(connection, withdrawal_id, *reading)
             return standing_of(move(connection, row) if row["status"] in statuses else row)
 
-    def _fail_if_refused(self, connection: Connection, row: Row, now: datetime) -> Row | None:
+    def fail_if_refused(self, connection: Connection, row: Row, now: datetime) -> Row | None:
+        """Fails the withdrawal of a row of ``APPLICATION`` with every reason against it; None if there is none."""
         account_name = self.keys.decrypt(row["account_name"], column="withdrawals.account_name", row=str(row["id"]))
         reasons = self.rules.reasons_against(
             applicant_of(row, self.keys), amount=row["amount_fen"], account_name=account_name, month=row["month"]

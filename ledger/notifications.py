@@ -5,30 +5,30 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.postgresql import insert
-
+from domain.withdrawal import Status
 from ledger.database import Database
-from ledger.tables import seen_notifications
+from ledger.prepared import Prepared
 
 KEPT = timedelta(days=7)
 """Far longer than a signature lives (five minutes) and than the bank tries again."""
 FORGOTTEN_AT_ONCE = 10
 """With each new one: more go than come, and no call waits for a great clean-up."""
 
-_BY_DIGEST = select(seen_notifications.c.seen_at).where(seen_notifications.c.id_digest == bindparam("digest"))
-_SEEN = insert(seen_notifications).on_conflict_do_nothing()
-_FORGET = delete(seen_notifications).where(
-    seen_notifications.c.id_digest.in_(
-        select(seen_notifications.c.id_digest)
-        .where(seen_notifications.c.seen_at < bindparam("before"))
-        .order_by(seen_notifications.c.seen_at)
-        .limit(FORGOTTEN_AT_ONCE)
-        # Two calls that clean up at once take different rows, and never wait for each other.
-        .with_for_update(skip_locked=True)
+_STATUS_IF_NEW = Prepared("""
+    SELECT status FROM withdrawals
+    WHERE id = %(withdrawal_id)s::uuid
+      AND NOT EXISTS (SELECT FROM seen_notifications WHERE id_digest = %(digest)s::bytea)""")
+# Two calls that clean up at once take different rows, and never wait for each other.
+_SEEN = Prepared(f"""
+    WITH forgotten AS (
+        DELETE FROM seen_notifications WHERE id_digest IN (
+            SELECT id_digest FROM seen_notifications WHERE seen_at < %(before)s::timestamptz
+            ORDER BY seen_at LIMIT {FORGOTTEN_AT_ONCE} FOR UPDATE SKIP LOCKED)
     )
-)
+    INSERT INTO seen_notifications (id_digest, seen_at) VALUES (%(digest)s::bytea, %(now)s::timestamptz)
+    ON CONFLICT DO NOTHING""")  # noqa: S608 - a number of ours # nosec B608
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class SeenNotifications:
 
     database: Database
 
-    def is_seen(self, event_id: str) -> bool:
-        """Whether the event has prompted before."""
+    def status_if_new(self, event_id: str, withdrawal_id: UUID) -> Status | None:
+        """The status of the withdrawal that the event is about; None if it has prompted before, or is of no one's."""
         with self.database.statement() as connection:
-            return connection.execute(_BY_DIGEST, {"digest": _digest(event_id)}).first() is not None
+            row = _STATUS_IF_NEW.first(connection, withdrawal_id=withdrawal_id, digest=_digest(event_id))
+        return None if row is None else Status(row["status"])
 
     def mark_seen(self, event_id: str, *, now: datetime) -> None:
         """Remembers, for a week, that the event has prompted; once is enough, and twice does no harm."""
-        with self.database.transaction() as connection:
-            connection.execute(_SEEN, {"id_digest": _digest(event_id), "seen_at": now})
-            connection.execute(_FORGET, {"before": now - KEPT})
+        with self.database.statement() as connection:
+            _SEEN.run(connection, digest=_digest(event_id), now=now, before=now - KEPT)
 
 
 def _digest(event_id: str) -> bytes:

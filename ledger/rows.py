@@ -112,7 +112,7 @@ def what_rules_look_at(account_id: Any, month: Any, but: Any) -> tuple[ColumnEle
     )
 
 
-_APPLICANT = Prepared.of(
+APPLICANT = (
     select(
         balances.c.account_id,
         balances.c.frozen,
@@ -126,6 +126,8 @@ _APPLICANT = Prepared.of(
     .join_from(balances, accounts)
     .where(balances.c.account_id == bindparam("account_id"))
 )
+"""An account with what ``applicant_of`` reads and the application it has in progress."""
+_APPLICANT = Prepared.of(APPLICANT)
 
 _MOVED = """
     moved AS (
@@ -162,14 +164,12 @@ def moving(*parts: str) -> Prepared:
 
 
 _MOVE_ON, _MOVE_ON_WITH_MONEY = moving(), moving(BOOKED)
-_EVENT = Prepared("""
+EVENT = """
     INSERT INTO withdrawal_events (withdrawal_id, kind, status, actor, door, data, operation_key, at)
     VALUES (%(withdrawal_id)s::uuid, %(event)s::text, %(status)s::text, %(actor)s::text, %(door)s::text,
-            %(data)s::jsonb, %(event_key)s::text, %(at)s::timestamptz)""")
-_EVENT_TO_TELL = Prepared(f"""
-    WITH written AS ({_EVENT.sql} RETURNING id, withdrawal_id, at)
-    INSERT INTO outbox (event_id, withdrawal_id, since, next_attempt_at)
-    SELECT id, withdrawal_id, at, at FROM written""")  # noqa: S608 - likewise # nosec B608
+            %(data)s::jsonb, %(event_key)s::text, %(at)s::timestamptz)"""
+"""What ``record`` sends, for whoever writes an event by the same statement as something else."""
+_EVENT = Prepared(EVENT)
 _ALREADY_HAPPENED = Prepared.of(
     select(withdrawal_events.c.id).where(withdrawal_events.c.operation_key == bindparam("operation_key"))
 )
@@ -183,21 +183,25 @@ def lock_account(connection: Connection, account_id: str) -> Row:
     return row
 
 
-def lock_withdrawal(connection: Connection, withdrawal_id: UUID, reading: Prepared = _WITHDRAWAL) -> Row:
+def lock_withdrawal(
+    connection: Connection, withdrawal_id: UUID, reading: Prepared = _WITHDRAWAL, **more: object
+) -> Row:
     """Locks the withdrawal's account, then reads the withdrawal as it is once the lock is held.
 
     In this order and in two statements: joined into one, the withdrawal's columns would be those from before
     the wait for the lock, and a cancel that just committed would be overlooked. ``reading`` is ``WITHDRAWAL`` with
-    whatever else the caller has to know under the lock.
+    whatever else the caller has to know under the lock, and ``more`` its further parameters.
     """
     if _LOCK_BY_WITHDRAWAL.first(connection, withdrawal_id=withdrawal_id) is None:
         raise NotFound
-    return read_withdrawal(connection, withdrawal_id, reading)
+    return read_withdrawal(connection, withdrawal_id, reading, **more)
 
 
-def read_withdrawal(connection: Connection, withdrawal_id: UUID, reading: Prepared = _WITHDRAWAL) -> Row:
+def read_withdrawal(
+    connection: Connection, withdrawal_id: UUID, reading: Prepared = _WITHDRAWAL, **more: object
+) -> Row:
     """The withdrawal's row with its code's expiry and its approvals; ``NotFound`` if there is none."""
-    row = reading.first(connection, withdrawal_id=withdrawal_id)
+    row = reading.first(connection, withdrawal_id=withdrawal_id, **more)
     if row is None:
         raise NotFound
     return row
@@ -236,10 +240,9 @@ def already_happened(connection: Connection, operation_key: str | None) -> bool:
     return _ALREADY_HAPPENED.first(connection, operation_key=operation_key) is not None
 
 
-def record(connection: Connection, row: Row, happening: Happening, *, status: Status | None = None) -> None:
-    """Writes an event. With a status it is a change that the console's backend is told of; without, the row's own."""
-    statement = _EVENT if status is None else _EVENT_TO_TELL
-    statement.run(connection, withdrawal_id=row["id"], status=str(status or row["status"]), **happening.parameters)
+def record(connection: Connection, row: Row, happening: Happening) -> None:
+    """Writes an event that is no change, and of which nobody is told."""
+    _EVENT.run(connection, withdrawal_id=row["id"], status=row["status"], **happening.parameters)
 
 
 def move_on(  # noqa: PLR0913 - whatever can change together with a status
@@ -284,12 +287,15 @@ def move_on(  # noqa: PLR0913 - whatever can change together with a status
     return {**row, **moved}
 
 
-def read_applicant(connection: Connection, account_id: str, month: date) -> Row:
+def read_applicant(
+    connection: Connection, account_id: str, month: date, reading: Prepared = _APPLICANT, **more: object
+) -> Row:
     """An account by one statement: its buckets, what the rules look at, and which application is not over yet.
 
-    ``NotFound`` if there is none. Under the account's lock it stays true until the lock is given back.
+    ``NotFound`` if there is none. Under the account's lock it stays true until the lock is given back. ``reading`` is
+    ``APPLICANT`` with whatever else the caller has to know, and ``more`` its further parameters.
     """
-    row = _APPLICANT.first(connection, account_id=account_id, month=month)
+    row = reading.first(connection, account_id=account_id, month=month, **more)
     if row is None:
         raise NotFound
     return row

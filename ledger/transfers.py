@@ -20,6 +20,7 @@ from ledger.encryption import Keys
 from ledger.moves import Instruction, unfreezing
 from ledger.prepared import Prepared, Row
 from ledger.rows import (
+    EVENT,
     WITHDRAWAL,
     Also,
     Happening,
@@ -67,14 +68,22 @@ _WITH_MOVES = Prepared.of(
     )
 )
 _PREPARE = Prepared("""
-    INSERT INTO transfers (withdrawal_id, amount_fen, state, prepared_at, updated_at)
-    VALUES (%(withdrawal_id)s::uuid, %(amount_fen)s::bigint, 'prepared', %(at)s::timestamptz, %(at)s::timestamptz)
-    ON CONFLICT DO NOTHING RETURNING withdrawal_id""")
+    WITH prepared AS (
+        INSERT INTO transfers (withdrawal_id, amount_fen, state, prepared_at, updated_at)
+        VALUES (%(withdrawal_id)s::uuid, %(amount_fen)s::bigint, 'prepared', %(at)s::timestamptz, %(at)s::timestamptz)
+        ON CONFLICT DO NOTHING RETURNING withdrawal_id
+    )
+    INSERT INTO withdrawal_events (withdrawal_id, kind, status, actor, door, data, operation_key, at)
+    SELECT withdrawal_id, %(event)s::text, %(status)s::text, %(actor)s::text, %(door)s::text, %(data)s::jsonb,
+           %(event_key)s::text, %(at)s::timestamptz
+    FROM prepared
+    RETURNING withdrawal_id""")
 _NOTE = Prepared("""
     UPDATE transfers
     SET state = %(bank_state)s::text, reason_code = %(reason_code)s::text, updated_at = %(at)s::timestamptz,
         bank_ref = coalesce(%(bank_ref)s::text, bank_ref)
     WHERE withdrawal_id = %(withdrawal_id)s::uuid""")
+_NOTE_AND_RECORD = Prepared(f"WITH noted AS ({_NOTE.sql}) {EVENT}")  # nosec B608
 _MOVE_AS_ANSWERED = moving(BOOKED, f"noted AS ({_NOTE.sql})")
 _RESOLVED = select(resolutions.c.resolver, resolutions.c.outcome).where(
     resolutions.c.withdrawal_id == bindparam("withdrawal_id")
@@ -100,9 +109,13 @@ class Transfers:
                 return None
             if (row["moves"], row["freezes"]) != (1, 1) or row["approvals_given"] < row["approvals_needed"]:
                 raise InvariantBroken(f"withdrawal {withdrawal_id} has no live freeze or too few approvals")
-            prepared = _PREPARE.first(connection, withdrawal_id=withdrawal_id, amount_fen=row["amount_fen"], at=now)
-            if prepared is not None:
-                record(connection, row, Happening("bank_asked", "system", Door.WORKFLOW, now))
+            prepared = _PREPARE.first(
+                connection,
+                withdrawal_id=withdrawal_id,
+                amount_fen=row["amount_fen"],
+                status=row["status"],
+                **Happening("bank_asked", "system", Door.WORKFLOW, now).parameters,
+            )
             return self._order(row, asked_before=prepared is None)
 
     def record_answer(self, withdrawal_id: UUID, answer: BankAnswer, *, now: datetime) -> Standing:
@@ -126,7 +139,7 @@ class Transfers:
             if (status, answer.state) in _CONTRADICTIONS:
                 _write_down_contradiction(connection, row, answer, now)
                 return standing_of(row)
-            if status not in ASKED or not answer.is_outcome:  # Else it is noted by the statement that moves the money.
+            if status not in ASKED:  # Else it is noted by the statement that moves the money or records the answer.
                 _NOTE.run(connection, withdrawal_id=withdrawal_id, at=now, **_noted(answer))
             return standing_of(self._act_on(connection, row, answer, now))
 
@@ -188,7 +201,8 @@ class Transfers:
             return Happening(kind, "bank", Door.BANK, now, {k: v for k, v in facts.items() if v is not None})
 
         if not answer.is_outcome:
-            record(connection, row, said(f"bank_{state}"))
+            heard = said(f"bank_{state}").parameters
+            _NOTE_AND_RECORD.run(connection, withdrawal_id=row["id"], status=row["status"], **heard, **_noted(answer))
             return row
         if status in ASKED and state is TransferState.FAILED:
             return _fail(connection, row, said("failed"), failure.bank_failure(answer.reason_code), answered)

@@ -39,6 +39,8 @@ KEY_ID = "encryption-key-id"
 WORKFLOW_ID = "encryption-workflow-id"
 """Which run the payload was written for; absent where the codec server wrote it, which is not told."""
 
+KNOWN_AT_ONCE = 2_000
+"""How many bound converters are kept, two a run: each payload asks for one, and they never change."""
 _NONCE_BYTES = 12
 _SCHEDULED_AT = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
 
@@ -127,7 +129,20 @@ class EncryptedPayloads(PayloadCodec, WithSerializationContext):
 class _OneRunAtATime(DataConverter):
     """Bound to a run by its codec and its payload converter, without making everything else anew for each payload."""
 
+    _known: dict[tuple[object, ...], Self] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def with_context(self, context: SerializationContext) -> Self:
+        if not isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+            return self._bind(context)
+        run = (type(context), context.workflow_id)
+        bound = self._known.get(run)
+        if bound is None:
+            if len(self._known) >= KNOWN_AT_ONCE:
+                self._known.clear()
+            bound = self._known[run] = self._bind(context)
+        return bound
+
+    def _bind(self, context: SerializationContext) -> Self:
         bound = copy(self)
         for part in ("payload_converter", "payload_codec"):
             object.__setattr__(bound, part, getattr(self, part).with_context(context))

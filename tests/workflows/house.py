@@ -37,6 +37,7 @@ from ledger.instructions import Instructions
 from ledger.invariants import violations
 from ledger.moves import Moves
 from ledger.notices import Notices
+from ledger.opening import Opening
 from ledger.reads import AccountView, Reads
 from ledger.retention import Retention
 from ledger.statements import Statements
@@ -112,7 +113,9 @@ class House:
             self.task_queue,
             ledger=LedgerActivities(self.moves, self.verifications, self.transfers, self.instructions, **open_doors),
             bank=BankActivities(bank, self.transfers, self.moves),
-            sms=SmsActivities(self.sms, self.verifications, self.moves, Notices(self.database, KEYS)),
+            sms=SmsActivities(
+                self.sms, self.verifications, Opening(self.moves, self.verifications), Notices(self.database, KEYS)
+            ),
             reconciliation=ReconciliationActivities(
                 self.client, self.task_queue, bank, Sweeps(self.database), self.statements, self.database
             ),
