@@ -13,10 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import structlog
 import uvloop
-from opentelemetry.trace import NoOpTracerProvider
 from temporalio.client import (
     Client,
     Schedule,
@@ -66,13 +64,14 @@ from ledger.statements import Statements
 from ledger.sweeps import Sweeps
 from ledger.transfers import Transfers
 from ledger.verifications import Verifications
+from outside import BANK_TIMEOUT, SMS_TIMEOUT, session_to
 from payloads.encryption import Count, count_nothing, data_converter
 from production import Unsafe, require_safe
 from settings import Settings
 from sms.client import HttpSmsGateway
 from telemetry.engine import StepTelemetry, runtime
 from telemetry.logs import log_json_lines
-from telemetry.traces import NAME, TracedClient, interceptor, tracer_provider
+from telemetry.traces import NAME, call_spans, interceptor, tracer_provider
 from webhooks.delivery import tell_of_changes
 from workflows.bank_return import BankReturnWorkflow
 from workflows.reconciliation import ReconciliationWorkflow, StatementWorkflow, ThoroughSweepWorkflow
@@ -93,8 +92,6 @@ WORKFLOWS = (
 DEPLOYMENT = "withdrawals"
 """The name of the worker deployment, whose versions are the releases."""
 
-BANK_TIMEOUT = httpx.Timeout(10, connect=3)
-SMS_TIMEOUT = httpx.Timeout(5, connect=2)
 GRACE = timedelta(seconds=20)
 """How long activities under way may take to finish after SIGTERM."""
 
@@ -314,13 +311,14 @@ async def run(settings: Settings) -> None:
     transfers = Transfers(database, keys)
     await asyncio.to_thread(KeyEvents(database).taken_up, keys.ring, by="worker", now=datetime.now(UTC))
     provider = tracer_provider("withdrawals-worker") if settings.traced else None
-    tracer = (provider or NoOpTracerProvider()).get_tracer(NAME)
-    client = await connected(settings, stop, [interceptor(tracer)] if provider else [])
+    tracer = None if provider is None else provider.get_tracer(NAME)
+    client = await connected(settings, stop, [] if tracer is None else [interceptor(tracer)])
     if client is None:
         return
+    to_bank, to_sms = ([] if tracer is None else [call_spans(tracer, peer)] for peer in ("bank", "sms"))
     async with (
-        TracedClient(tracer, "bank", base_url=settings.bank_url, timeout=BANK_TIMEOUT) as bank_http,
-        TracedClient(tracer, "sms", base_url=settings.sms_url, timeout=SMS_TIMEOUT) as sms_http,
+        session_to(settings.bank_url, BANK_TIMEOUT, trust_env=True, traces=to_bank) as bank_http,
+        session_to(settings.sms_url, SMS_TIMEOUT, trust_env=True, traces=to_sms) as sms_http,
     ):
         bank, gateway, sweeps = HttpBank(bank_http), HttpSmsGateway(sms_http), Sweeps(database)
         interceptors: list[Interceptor] = [StepTelemetry()]

@@ -6,6 +6,7 @@ same reference is asked about, then submitted again unchanged.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 from uuid import UUID
 
-import httpx
+import aiohttp
 
 from domain.bank_card import BankCard
 from domain.money import format_yuan, parse_yuan
@@ -27,6 +28,10 @@ class BankInDoubt(Exception):
 
     The bank may or may not have taken the transfer. Ask for the same reference before submitting it again.
     """
+
+
+_UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading an answer raises that is no JSON, no UTF-8, nested without end, or of another shape."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,9 @@ class Bank(Protocol):
 
 @dataclass(frozen=True)
 class HttpBank:
-    """The Protocol over HTTP; ``http`` carries the base URL, time-outs and credentials."""
+    """The Protocol over HTTP; ``http`` carries the base URL, which ends in a slash, time-outs and credentials."""
 
-    http: httpx.AsyncClient = field(repr=False)
+    http: aiohttp.ClientSession = field(repr=False)
 
     async def submit(self, client_ref: UUID, amount_fen: int, card: BankCard) -> BankAnswer:
         body = {
@@ -72,35 +77,35 @@ class HttpBank:
             "branch_name": card.branch_name,
             "card_number": card.card_number,
         }
-        response = await self._call("POST", "/transfers", json=body)
-        if response.status_code != HTTPStatus.ACCEPTED:
-            raise BankInDoubt(f"the bank answered a submission with {response.status_code}")
-        return _answer(response)
+        status, words = await self._call("POST", "transfers", json=body)
+        if status != HTTPStatus.ACCEPTED:
+            raise BankInDoubt(f"the bank answered a submission with {status}")
+        return _answer(words)
 
     async def query(self, client_ref: UUID) -> BankAnswer | None:
-        response = await self._call("GET", f"/transfers/{client_ref}")
-        if response.status_code == HTTPStatus.NOT_FOUND:
+        status, words = await self._call("GET", f"transfers/{client_ref}")
+        if status == HTTPStatus.NOT_FOUND:
             return None
-        if response.status_code != HTTPStatus.OK:
-            raise BankInDoubt(f"the bank answered a query with {response.status_code}")
-        return _answer(response)
+        if status != HTTPStatus.OK:
+            raise BankInDoubt(f"the bank answered a query with {status}")
+        return _answer(words)
 
     async def changes(self, cursor: str) -> Changes:
-        response = await self._call("GET", "/transfers", params={"updated_since": cursor})
-        if response.status_code != HTTPStatus.OK:
-            raise BankInDoubt(f"the bank answered a look at its changes with {response.status_code}")
+        status, words = await self._call("GET", "transfers", params={"updated_since": cursor})
+        if status != HTTPStatus.OK:
+            raise BankInDoubt(f"the bank answered a look at its changes with {status}")
         try:
-            content = response.json()
+            content = json.loads(words)
             # One transfer may have changed several times in a page: the last state is what it is now.
             states = {str(item["client_ref"]): str(item["state"]) for item in content["items"]}
             return Changes(states, str(content["next_cursor"]))
-        except (ValueError, KeyError, TypeError):
+        except _UNKNOWN:
             raise BankInDoubt("the bank answered in words we don't know") from None
 
     async def statement(self, day: date) -> list[StatementEntry]:
-        response = await self._call("GET", f"/statements/{day.isoformat()}")
-        if response.status_code != HTTPStatus.OK:
-            raise BankInDoubt(f"the bank answered a look at its statement with {response.status_code}")
+        status, words = await self._call("GET", f"statements/{day.isoformat()}")
+        if status != HTTPStatus.OK:
+            raise BankInDoubt(f"the bank answered a look at its statement with {status}")
         try:
             return [
                 StatementEntry(
@@ -109,15 +114,17 @@ class HttpBank:
                     EntryKind(item["kind"]),
                     parse_yuan(item["amount"]),
                 )
-                for item in response.json()["items"]
+                for item in json.loads(words)["items"]
             ]
-        except (ValueError, KeyError, TypeError):
+        except _UNKNOWN:
             raise BankInDoubt("the bank answered in words we don't know") from None
 
-    async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+    async def _call(self, method: str, path: str, **request: Any) -> tuple[int, bytes]:
+        """Status and body of the answer. A redirect is one too: a card number goes to the bank's address alone."""
         try:
-            return await self.http.request(method, path, **request)
-        except httpx.HTTPError as cut:
+            async with self.http.request(method, path, allow_redirects=False, **request) as response:
+                return response.status, await response.read()
+        except (aiohttp.ClientError, OSError) as cut:  # A TimeoutError is an OSError.
             # The class alone: a message may quote the request, and that holds a name and a card number.
             raise BankInDoubt(f"no answer from the bank ({type(cut).__name__})") from None
 
@@ -143,9 +150,9 @@ def _reason(value: object) -> str | None:
     return None if word is not None and _LONG_NUMBER.search(word) else word
 
 
-def _answer(response: httpx.Response) -> BankAnswer:
+def _answer(words: bytes) -> BankAnswer:
     try:
-        content = response.json()
+        content = json.loads(words)
         amount = content.get("amount")
         answer = BankAnswer(
             state=TransferState(content["state"]),
@@ -153,7 +160,7 @@ def _answer(response: httpx.Response) -> BankAnswer:
             reason_code=_reason(content.get("reason_code")),
             amount_fen=None if amount is None else parse_yuan(amount),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _UNKNOWN:
         raise BankInDoubt("the bank answered in words we don't know") from None
     if answer.state is TransferState.PREPARED:
         raise BankInDoubt("the bank answered in words we don't know")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 from pydantic import ValidationError
 from rich.console import Console
 from temporalio.client import Client
@@ -31,11 +30,11 @@ from operations.freeing import Freeing
 from operations.looking import Looking
 from operations.runs import Runs
 from operations.schedules import Schedules
+from outside import BANK_TIMEOUT, session_to
 from payloads.encryption import data_converter
 from settings import Settings, what_is_missing
 
 USAGE = 2
-BANK_TIMEOUT_S = 10
 
 
 async def answer(asked: argparse.Namespace, settings: Settings) -> Answer:
@@ -68,7 +67,7 @@ async def _with_temporal(asked: argparse.Namespace, settings: Settings, database
 
 
 async def _withdrawals(asked: argparse.Namespace, settings: Settings, cases: Cases, runs: Runs) -> Answer:
-    async with httpx.AsyncClient(base_url=settings.bank_url, timeout=BANK_TIMEOUT_S, trust_env=False) as http:
+    async with session_to(settings.bank_url, BANK_TIMEOUT, trust_env=False) as http:
         looking, freeing = Looking(cases, runs, HttpBank(http)), Freeing(cases, runs)
         match asked.command:
             case "stuck":

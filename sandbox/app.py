@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import httpx
+import aiohttp
 from fastapi import FastAPI
 
 from sandbox.bank import Bank
@@ -23,7 +23,7 @@ from sandbox.sms import sms_routes
 from sandbox.switches import switch_routes
 from sandbox.tokens import TokenIssuer, token_routes
 
-NOTIFY_TIMEOUT_S = 5.0
+NOTIFY_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def create_app(settings: Settings | None = None, clock: Clock = time.time) -> Fa
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # trust_env=False: a proxy of the machine has no business between two local processes.
-        async with httpx.AsyncClient(timeout=NOTIFY_TIMEOUT_S, trust_env=False) as client:
+        # Without trust_env: a proxy of the machine has no business between two local processes.
+        async with aiohttp.ClientSession(timeout=NOTIFY_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as client:
             steps = (lambda: asyncio.to_thread(bank.settle_due), lambda: notifications.deliver_due(client))
             engines.extend(asyncio.create_task(_keep_doing(step, settings.tick_s)) for step in steps)
             try:

@@ -9,8 +9,9 @@ import random
 import sqlite3
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
 
-import httpx
+import aiohttp
 from standardwebhooks import Webhook
 
 from sandbox.book import Book, Clock, as_rfc3339
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = (0.5, 2.0, 8.0, 30.0, 120.0)
 """Long enough for a receiver to restart; after the last one the bank gives up, and only asking it helps."""
 BATCH = 32
+_NOT_DELIVERED = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientResponseError, OSError)
+"""What another try may mend, time-outs among it. Not an address that is none: that stops the engine, for all to see."""
 REORDER_WITHIN_S = 1.0
 
 
@@ -56,7 +59,7 @@ class Notifications:
             ),
         )
 
-    async def deliver_due(self, client: httpx.AsyncClient) -> int:
+    async def deliver_due(self, client: aiohttp.ClientSession) -> int:
         """Send what is due, a batch at most; returns how many were tried.
 
         Killed between sending and recording it, the next process sends again: receivers know the webhook-id.
@@ -72,7 +75,7 @@ class Notifications:
             await asyncio.to_thread(self._record, list(zip(due, arrived, strict=True)))
         return len(due)
 
-    async def _send(self, client: httpx.AsyncClient, row: sqlite3.Row) -> bool:
+    async def _send(self, client: aiohttp.ClientSession, row: sqlite3.Row) -> bool:
         assert self._webhook is not None, "rows are enqueued only where there is somewhere to send them"
         sent_at = datetime.fromtimestamp(self._clock(), UTC)
         headers = {
@@ -81,12 +84,16 @@ class Notifications:
             "webhook-timestamp": str(int(sent_at.timestamp())),
             "webhook-signature": self._webhook.sign(row["webhook_id"], sent_at, row["body"]),
         }
+        body, statuses = row["body"].encode(), []
         try:
-            answers = [await client.post(self._url, content=row["body"], headers=headers) for _ in range(row["copies"])]
-        except httpx.HTTPError as failed:
+            for _ in range(row["copies"]):
+                async with client.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                    await answer.read()
+                    statuses.append(answer.status)
+        except _NOT_DELIVERED as failed:
             log.info("notification %s not delivered: %r", row["webhook_id"], failed)
             return False
-        return all(answer.is_success for answer in answers)
+        return all(HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES for status in statuses)
 
     def _record(self, attempts: list[tuple[sqlite3.Row, bool]]) -> None:
         now = self._clock()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
 
-import httpx
+import aiohttp
 
 from domain.money import format_yuan
 from domain.verification import CODE_LIFE
@@ -26,18 +26,20 @@ class SmsGateway(Protocol):
 
 @dataclass(frozen=True)
 class HttpSmsGateway:
-    """The Protocol over HTTP; ``http`` carries the base URL, time-outs and credentials."""
+    """The Protocol over HTTP; ``http`` carries the base URL, which ends in a slash, time-outs and credentials."""
 
-    http: httpx.AsyncClient = field(repr=False)
+    http: aiohttp.ClientSession = field(repr=False)
 
     async def send(self, to: str, text: str) -> None:
         try:
-            response = await self.http.post("/messages", json={"to": to, "text": text})
-        except httpx.HTTPError as cut:
+            async with self.http.post("messages", json={"to": to, "text": text}, allow_redirects=False) as response:
+                status = response.status
+                await response.read()  # A connection is used again only when its last answer was read.
+        except (aiohttp.ClientError, OSError) as cut:  # A TimeoutError is an OSError.
             # The class alone: a message may quote the request, and that holds the code.
             raise SmsNotSent(f"no answer from the SMS gateway ({type(cut).__name__})") from None
-        if response.status_code != HTTPStatus.ACCEPTED:
-            raise SmsNotSent(f"the SMS gateway answered {response.status_code}")
+        if status != HTTPStatus.ACCEPTED:
+            raise SmsNotSent(f"the SMS gateway answered {status}")
 
 
 def return_message(amount_fen: int, card_last4: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from http import HTTPStatus
+from types import SimpleNamespace
 
-import httpx
+import aiohttp
 from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -90,7 +91,7 @@ class TracedRequests:
             async def send_noted(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
-                    if message["status"] >= httpx.codes.INTERNAL_SERVER_ERROR:
+                    if message["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
                         span.set_status(StatusCode.ERROR)
                 await send(message)
 
@@ -110,29 +111,33 @@ def _links(scope: Scope) -> list[Link]:
     return [Link(callers)] if callers.is_valid else []
 
 
-class TracedClient(httpx.AsyncClient):
-    """A client whose calls to ``peer`` are spans, and carry the trace in their ``traceparent`` header."""
+def call_spans(tracer: Tracer, peer: str) -> aiohttp.TraceConfig:
+    """For a session: each call to ``peer`` is a span, and carries the trace in its ``traceparent`` header.
 
-    def __init__(self, tracer: Tracer, peer: str, **options: Any) -> None:
-        super().__init__(**options)
-        self._tracer = tracer
-        self._peer = peer
+    The span ends with the head of the answer; a call without one is an error, told by its class.
+    """
 
-    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Sends it inside a span; a call without an answer is an error, told by its class."""
-        with self._tracer.start_as_current_span(
-            f"{request.method} {self._peer}",
+    async def start(_: aiohttp.ClientSession, call: SimpleNamespace, asked: aiohttp.TraceRequestStartParams) -> None:
+        call.span = tracer.start_span(
+            f"{asked.method} {peer}",
             kind=SpanKind.CLIENT,
-            attributes={"http.request.method": request.method, "peer.service": self._peer},
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            propagate.inject(request.headers)
-            try:
-                response = await super().send(request, **options)
-            except httpx.HTTPError as cut:
-                span.set_attribute("error.type", type(cut).__name__)
-                span.set_status(StatusCode.ERROR)
-                raise
-            span.set_attribute("http.response.status_code", response.status_code)
-            return response
+            attributes={"http.request.method": asked.method, "peer.service": peer},
+        )
+        propagate.inject(asked.headers, trace.set_span_in_context(call.span))
+
+    async def end(_: aiohttp.ClientSession, call: SimpleNamespace, answered: aiohttp.TraceRequestEndParams) -> None:
+        call.span.set_attribute("http.response.status_code", answered.response.status)
+        call.span.end()
+
+    async def fail(_: aiohttp.ClientSession, call: SimpleNamespace, cut: aiohttp.TraceRequestExceptionParams) -> None:
+        # Whoever gives a call up, as by a cancellation, has not seen it fail.
+        if isinstance(cut.exception, Exception):
+            call.span.set_attribute("error.type", type(cut.exception).__name__)
+            call.span.set_status(StatusCode.ERROR)
+        call.span.end()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(start)
+    config.on_request_end.append(end)
+    config.on_request_exception.append(fail)
+    return config

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode, format_trace_id
+from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -24,7 +24,9 @@ from bank.client import HttpBank
 from domain.withdrawal import Status
 from ledger.database import Database
 from ledger.encryption import KeyRing
-from telemetry.traces import NAME, Discreet, TracedClient, interceptor
+from outside import BANK_TIMEOUT, session_to
+from telemetry.traces import NAME, Discreet, call_spans, interceptor
+from tests.answering import answer, answering
 from tests.api.console import Console
 from tests.api.issuer import TestIssuer
 from tests.api.played_engine import PlayedEngine
@@ -62,23 +64,6 @@ def spans() -> Iterator[Spans]:
     spans.provider.shutdown()
 
 
-@dataclass
-class RecordedBank:
-    """A bank over HTTP that takes everything, and remembers the headers it was sent."""
-
-    traceparents: list[str] = field(default_factory=list)
-    fails: int = 0
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """One call."""
-        self.traceparents.append(request.headers.get("traceparent", ""))
-        if self.fails:
-            self.fails -= 1
-            raise httpx.ReadTimeout("6230580000000000013 of 张三 took too long", request=request)
-        state: dict[str, Any] = {"bank_ref": "B1", "state": "succeeded"}
-        return httpx.Response(202 if request.method == "POST" else 200, json=state)
-
-
 @pytest.fixture
 def keys() -> KeyRing:
     """The worker's and the API's are the same."""
@@ -94,18 +79,18 @@ async def test_one_trace_leads_from_the_application_to_the_banks_call(
         data_converter=pydantic_data_converter,
         interceptors=[interceptor(spans.tracer)],
     )
-    house, bank = House(client, ledger_database), RecordedBank(fails=1)
+    house = House(client, ledger_database)
     engine = TemporalEngine(client, house.task_queue, timedelta(seconds=20), house.instructions)
     app = build_app(replace(parts, engine=engine, clock=now), tracer=spans.tracer)
     async with (
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://api.test", headers={"traceparent": CALLERS_OWN}
         ) as http,
-        TracedClient(
-            spans.tracer, "bank", transport=httpx.MockTransport(bank.answer), base_url="http://bank.test"
-        ) as bank_http,
+        answering(answer(200, '{"bank_ref": "B1", "state": "succeeded"}')) as bank,
+        session_to(bank.url, BANK_TIMEOUT, trust_env=False, traces=[call_spans(spans.tracer, "bank")]) as bank_http,
         house.worker_with(HttpBank(bank_http)),
     ):
+        bank.says_first = ["6230580000000000013 of 张三 took too long\r\n\r\n".encode()]
         console = Console(http, issuer, cast(PlayedEngine, engine), ledger_database)
         await console.open_account("acct_1001", cash="1280.00")
         withdrawal = await console.applied()
@@ -120,15 +105,16 @@ async def test_one_trace_leads_from_the_application_to_the_banks_call(
         assert trace in {trace_of(span) for span in spans.named(name)}, name
     for name in ("StartActivity:ask_bank", "RunActivity:ask_bank", "RunActivity:freeze", "POST bank"):
         assert {trace_of(span) for span in spans.named(name)} == {trace}, name
-    # A submission that timed out, then the question for it: both told the bank which trace they are of.
-    assert [header.split("-")[1] for header in bank.traceparents] == [trace] * 2
+    # A submission without an answer, then the question for it: both told the bank which trace they are of.
+    assert [asked.headers["traceparent"].split("-")[1] for asked in bank.asked] == [trace] * 2
     # The caller's own trace is linked and not joined: nobody writes into ours.
     assert [format_trace_id(link.context.trace_id) for link in applying.links] == [CALLERS_OWN.split("-")[1]]
-    (cut, *_rest) = spans.named("POST bank")
-    assert (cut.status.status_code, cut.attributes and cut.attributes["error.type"]) == (
-        StatusCode.ERROR,
-        "ReadTimeout",
-    )
+    cut, answered = spans.one("POST bank"), spans.one("GET bank")
+    named: dict[str, Any] = {"peer.service": "bank", "http.request.method": "POST"}
+    assert (cut.kind, cut.status.status_code) == (SpanKind.CLIENT, StatusCode.ERROR)
+    assert cut.attributes == named | {"error.type": "ClientResponseError"}
+    assert (answered.kind, answered.status.status_code) == (SpanKind.CLIENT, StatusCode.UNSET)
+    assert answered.attributes == named | {"http.request.method": "GET", "http.response.status_code": 200}
     told = "".join(span.to_json() for span in spans.exporter.get_finished_spans())
     assert withdrawal["id"] in told
     for secret in ("张三", "13800001234", "6230580000000000013", house.sms.last_code, "customer-1", "took too long"):

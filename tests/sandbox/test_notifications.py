@@ -68,11 +68,12 @@ async def test_each_outcome_is_notified_once(
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == notifications
 
 
+@pytest.mark.parametrize("status", [302, 404, 503])
 async def test_an_undelivered_notification_is_sent_again(
-    notifying_sandbox: httpx.AsyncClient, receiver: Receiver
+    notifying_sandbox: httpx.AsyncClient, receiver: Receiver, status: int
 ) -> None:
-    """A receiver that answers 503 gets the same message, with the same webhook-id, again."""
-    receiver.statuses = [503]
+    """A receiver that answers anything but 2xx gets the same message, with the same webhook-id, again."""
+    receiver.statuses = [status]
     await submit(notifying_sandbox)
     await wait_for_notifications(receiver, 2)
     (first, first_body), (second, second_body) = receiver.received

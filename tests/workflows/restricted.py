@@ -11,6 +11,6 @@ PASSED_THROUGH = ("activities", "bank", "domain", "ledger", "payloads", "sms")
 def restricted_runner() -> SandboxedWorkflowRunner:
     """A clock, chance, a file or a thread in a workflow raises here (decision 53)."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        *PASSED_THROUGH, "httpx", "opentelemetry", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
+        *PASSED_THROUGH, "aiohttp", "opentelemetry", "psycopg", "pydantic", "sqlalchemy", "uuid_utils"
     )
     return SandboxedWorkflowRunner(restrictions=restrictions)
