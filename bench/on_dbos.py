@@ -1,16 +1,17 @@
 """The same three steps on DBOS, on the same PostgreSQL, in a process of its own.
 
-``python -m bench.on_dbos URL COUNT AT_ONCE`` runs so many and prints how many a second it did, for each line it reads.
+``python -m bench.on_dbos URL LEAD_IN COUNTED`` prints how many a second it finishes, for each line it reads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from uuid import uuid4
 
 from dbos import DBOS, DBOSConfig
+
+from bench.steady import Pace, rate
 
 
 @DBOS.step()
@@ -39,7 +40,7 @@ async def three_steps(reference: str) -> str:
     return reference
 
 
-async def main(url: str, count: int, at_once: int) -> None:
+async def main(url: str, pace: Pace) -> None:
     """A round for each line on standard input, until there is none."""
     config: DBOSConfig = {
         "name": "three-steps",
@@ -49,20 +50,16 @@ async def main(url: str, count: int, at_once: int) -> None:
     }
     DBOS(config=config)
     DBOS.launch()
-    turns = asyncio.Semaphore(at_once)
 
     async def one() -> None:
-        async with turns:
-            handle = await DBOS.start_workflow_async(three_steps, str(uuid4()))
-            await handle.get_result()
+        handle = await DBOS.start_workflow_async(three_steps, str(uuid4()))
+        await handle.get_result()
 
     print("ready", flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        began = time.monotonic()
-        await asyncio.gather(*(one() for _ in range(count)))
-        print(count / (time.monotonic() - began), flush=True)
+        print(await rate(pace, one), flush=True)
     DBOS.destroy()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], Pace(float(sys.argv[2]), float(sys.argv[3]))))

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import IO
 from uuid import UUID, uuid4
 
@@ -17,10 +16,11 @@ import psycopg
 from temporalio.client import Client
 
 from bench.capacity import billed
-from bench.customers import Customer, Desk, at_once
+from bench.customers import Desk
 from bench.notebook import Notebook, Race, Ratio, Target
 from bench.processes import cpu_of, since
 from bench.stacks import measured_stack
+from bench.steady import AT_ONCE, Pace, rate
 from bench.three_steps import TASK_QUEUE, Nothing, ThreeSteps
 from domain.withdrawal import workflow_id
 from ledger.database import Database
@@ -29,8 +29,9 @@ from stack.local import ROOT, LocalStack
 from stack.postgres import SUPERUSER
 from stack.processes import Process, ProcessFailed
 
-AT_ONCE = 32
 WITHIN_S = 120.0
+MOST_A_SECOND = 40
+"""More withdrawals than two cores can finish: so many customers are registered beforehand for each second."""
 LOOK_EVERY_S = 0.05
 
 _PAID = "SELECT id FROM withdrawals WHERE id = ANY(%s) AND status = 'paid'"
@@ -38,10 +39,10 @@ _PAID = "SELECT id FROM withdrawals WHERE id = ANY(%s) AND status = 'paid'"
 
 def measure(notebook: Notebook, *, short: bool) -> None:
     """Ours, ours with a second worker, the template's shape, and DBOS, in turn."""
-    count = 60 if short else 300
-    with measured_stack(notebook) as stack, three_steps_worker(stack), on_dbos(stack, count) as dbos:
+    pace = Pace(1.5, 3) if short else Pace(12, 18)
+    with measured_stack(notebook) as stack, three_steps_worker(stack), on_dbos(stack, pace) as dbos:
         asyncio.run(_warm_up(stack, 10))
-        bench = Whole(stack, count)
+        bench = Whole(stack, pace)
         contestants: dict[str, Callable[[], float]] = {
             "withdrawals": bench.ours,
             "money transfers": bench.money_transfers,
@@ -59,7 +60,7 @@ def measure(notebook: Notebook, *, short: bool) -> None:
         if not short:
             contestants["withdrawals, two workers"] = bench.with_two_workers
             ratios.append(Ratio("two workers by one", "withdrawals, two workers", "withdrawals", Target()))
-        notebook.race(Race("whole, 32 at a time", "a second", contestants, ratios))
+        notebook.race(Race(f"whole, {AT_ONCE} at a time", "a second", contestants, ratios))
         for room in bench.cpu[0]:
             notebook.fact(f"CPU of a withdrawal, {room}", [cpu[room] for cpu in bench.cpu], "ms")
         asyncio.run(_history_of(notebook, stack, bench.last[:20]))
@@ -70,8 +71,8 @@ def measure(notebook: Notebook, *, short: bool) -> None:
 class Whole:
     """One round of each contestant; ``cpu`` has what each room used in ours."""
 
-    def __init__(self, stack: LocalStack, count: int) -> None:
-        self.stack, self.count = stack, count
+    def __init__(self, stack: LocalStack, pace: Pace) -> None:
+        self.stack, self.pace = stack, pace
         self.cpu: list[Mapping[str, float]] = []
         self.last: list[UUID] = []
 
@@ -97,18 +98,21 @@ class Whole:
 
     async def _withdrawals(self) -> float:
         async with desk_of(self.stack) as desk, Payments.watched(self.stack) as payments:
-            customers = await desk.register_many(self.count)
+            customers = iter(await desk.register_many(int(MOST_A_SECOND * self.pace.whole)))
+            before: dict[str, float] = {}
+            self.last.clear()
 
-            async def one(customer: Customer) -> UUID:
-                withdrawal_id = await desk.withdraw(customer)
+            async def one() -> None:
+                withdrawal_id = await desk.withdraw(next(customers))
                 await payments.arrived(withdrawal_id)
-                return withdrawal_id
+                self.last.append(withdrawal_id)
 
-            before, began = cpu_of(self.stack), time.monotonic()
-            self.last = await at_once(AT_ONCE, [partial(one, customer) for customer in customers])
-            took = time.monotonic() - began
-        self.cpu.append(since(before, cpu_of(self.stack), count=self.count))
-        return self.count / took
+            return await rate(
+                self.pace,
+                one,
+                begins=lambda: before.update(cpu_of(self.stack)),
+                ended=lambda count: self.cpu.append(since(before, cpu_of(self.stack), count=count)),
+            )
 
     async def _workflows(self, workflow: type[ThreeSteps | Nothing]) -> float:
         client = await Client.connect(self.stack.temporal.address)
@@ -116,9 +120,7 @@ class Whole:
         async def one() -> str:
             return await client.execute_workflow(workflow.run, id=str(uuid4()), task_queue=TASK_QUEUE)
 
-        began = time.monotonic()
-        await at_once(AT_ONCE, [one] * self.count)
-        return self.count / (time.monotonic() - began)
+        return await rate(self.pace, one)
 
 
 def desk_of(stack: LocalStack) -> contextlib.AbstractAsyncContextManager[Desk]:
@@ -192,7 +194,7 @@ def three_steps_worker(stack: LocalStack) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def on_dbos(stack: LocalStack, count: int) -> Iterator[Callable[[], float] | None]:
+def on_dbos(stack: LocalStack, pace: Pace) -> Iterator[Callable[[], float] | None]:
     """A round of three steps on DBOS, in a database of its own beside ours; None where DBOS is not installed."""
     if importlib.util.find_spec("dbos") is None:
         yield None
@@ -206,8 +208,8 @@ def on_dbos(stack: LocalStack, count: int) -> Iterator[Callable[[], float] | Non
         "-m",
         "bench.on_dbos",
         url,
-        str(count),
-        str(AT_ONCE),
+        str(pace.lead_in),
+        str(pace.counted),
     ]
     with (
         stack.state.log("dbos").open("ab") as log,

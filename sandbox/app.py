@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from sandbox.bank import Bank
 from sandbox.bank_interface import bank_routes, book_routes
+from sandbox.bell import Bell
 from sandbox.book import Book, Clock
 from sandbox.cards import card_routes
 from sandbox.errors import Refusal, answer_refusals_as_json
@@ -37,13 +38,23 @@ def create_app(settings: Settings | None = None, clock: Clock = time.time) -> Fa
     bank = Bank(book, notifications, clock)
     issuer = TokenIssuer(settings.signing_key, settings.issuer, settings.audience, clock)
     engines: list[asyncio.Task[None]] = []
+    taken, outcome = Bell(), Bell()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Without trust_env: a proxy of the machine has no business between two local processes.
         async with aiohttp.ClientSession(timeout=NOTIFY_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as client:
-            steps = (lambda: asyncio.to_thread(bank.settle_due), lambda: notifications.deliver_due(client))
-            engines.extend(asyncio.create_task(_keep_doing(step, settings.tick_s)) for step in steps)
+
+            async def settle() -> int:
+                settled = await asyncio.to_thread(bank.settle_due)
+                if settled:
+                    outcome.ring()
+                return settled
+
+            engines.extend(
+                asyncio.create_task(_keep_doing(step, bell, settings.tick_s))
+                for step, bell in ((settle, taken), (lambda: notifications.deliver_due(client), outcome))
+            )
             try:
                 yield
             finally:
@@ -54,7 +65,7 @@ def create_app(settings: Settings | None = None, clock: Clock = time.time) -> Fa
 
     app = FastAPI(title="Sandbox: bank, SMS and tokens for development and tests", lifespan=lifespan)
     answer_refusals_as_json(app)
-    app.include_router(bank_routes(bank, book))
+    app.include_router(bank_routes(bank, book, taken))
     app.include_router(book_routes(bank))
     app.include_router(card_routes(book))
     app.include_router(switch_routes(book))
@@ -71,8 +82,8 @@ def create_app(settings: Settings | None = None, clock: Clock = time.time) -> Fa
     return app
 
 
-async def _keep_doing(step: Callable[[], Awaitable[int]], pause_s: float) -> None:
-    """Again at once while there was something to do, else after a pause; a busy book is no reason to stop."""
+async def _keep_doing(step: Callable[[], Awaitable[int]], bell: Bell, pause_s: float) -> None:
+    """Again at once while there was something to do, else at the bell or after a pause; a busy book stops nothing."""
     while True:
         try:
             done = await step()
@@ -84,4 +95,4 @@ async def _keep_doing(step: Callable[[], Awaitable[int]], pause_s: float) -> Non
             log.exception("an engine of the sandbox has stopped")
             raise
         if not done:
-            await asyncio.sleep(pause_s)
+            await bell.heard(within_s=pause_s)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from sandbox.bank import Answer, Bank, ChangePage, Receipt, Statement, Transfer, TransferOrder
+from sandbox.bell import Bell
 from sandbox.book import Book
 from sandbox.errors import Refusal, bank_unavailable
 from sandbox.switches import current_switches
@@ -38,8 +39,8 @@ class HeldAnswer(Response):
         await send({"type": "http.response.start", "status": 504, "headers": [(b"content-length", b"1")]})
 
 
-def bank_routes(bank: Bank, book: Book) -> APIRouter:
-    """`/transfers` and `/statements`."""
+def bank_routes(bank: Bank, book: Book, taken: Bell) -> APIRouter:
+    """`/transfers` and `/statements`; the bell is rung for each submission, so that what is due at once is settled."""
     routes = APIRouter(tags=["bank"])
 
     async def answer_late() -> None:
@@ -56,7 +57,9 @@ def bank_routes(bank: Bank, book: Book) -> APIRouter:
     @routes.post("/transfers", status_code=202, response_model=Transfer, dependencies=[late])
     async def submit_transfer(order: TransferOrder) -> Transfer | Response:
         """*Taken*, not *paid*. The same reference and body get the same bank_ref and the current state."""
-        return _answer(await asyncio.to_thread(bank.submit, order))
+        receipt = await asyncio.to_thread(bank.submit, order)
+        taken.ring()
+        return _answer(receipt)
 
     @routes.get("/transfers/{client_ref}", dependencies=late_or_badly)
     def show_transfer(client_ref: str) -> Transfer:
