@@ -47,6 +47,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            # The one used last: it is alive, and has every statement prepared.
+            pool_use_lifo=True,
             hide_parameters=True,  # An error that lands in a log quotes no one's data.
             connect_args={"connect_timeout": 5, "options": _SESSION, "application_name": "withdrawals"},
         )
