@@ -14,7 +14,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import ActivitySerializationContext, DataConverter, WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 
-from payloads.encryption import KEY_ID, WORKFLOW_ID, EncryptedPayloads, data_converter
+from payloads.encryption import KEY_ID, KNOWN_AT_ONCE, WORKFLOW_ID, EncryptedPayloads, data_converter
 from payloads.keys import KeyMissing, PayloadKeys, rotate
 from payloads.refused import ANOTHER_RUN, CHANGED, NOT_ENCRYPTED, REFUSED, STEP_BY_HAND, RefusedPayload, genuine
 
@@ -144,6 +144,20 @@ async def test_a_refused_payload_is_an_error_except_where_it_would_stop_a_run(ke
         with pytest.raises(ApplicationError, match="not encrypted") as refused:
             await converter.decode([PLAIN], hints)
         assert "13800001234" not in str(refused.value)
+
+
+async def test_each_run_keeps_a_converter_of_its_own(keys: PayloadKeys) -> None:
+    """Made once for a run and its steps, never handed to another run, and no more kept than a worker needs."""
+    converter = data_converter(keys, "default")
+    bound = converter.with_context(RUN)
+    assert converter.with_context(RUN) is bound
+    for number in range(2, KNOWN_AT_ONCE + 3):
+        other = converter.with_context(replace(RUN, workflow_id=f"withdrawal-{number}"))
+    (sealed,) = await bound.encode(["for the first"])
+    assert await converter.with_context(RUN).decode([sealed], [str]) == ["for the first"]
+    with pytest.raises(ApplicationError, match="another run"):
+        await other.decode([sealed], [str])
+    assert converter.with_context(RUN) is not bound
 
 
 async def test_failures_are_encrypted_too(keys: PayloadKeys) -> None:

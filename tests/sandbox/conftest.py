@@ -43,7 +43,7 @@ class OpenSandbox(Protocol):
     """Opens a sandbox on the test's own book; opening it again is a restart."""
 
     def __call__(
-        self, *, notify_url: str = "", clock: Clock = time.time
+        self, *, notify_url: str = "", clock: Clock = time.time, tick_s: float = 0.01
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
 
 
@@ -52,7 +52,9 @@ def open_sandbox(tmp_path: Path) -> OpenSandbox:
     """Real app, real engines, real book; only the socket is left out."""
 
     @asynccontextmanager
-    async def running(*, notify_url: str = "", clock: Clock = time.time) -> AsyncIterator[httpx.AsyncClient]:
+    async def running(
+        *, notify_url: str = "", clock: Clock = time.time, tick_s: float = 0.01
+    ) -> AsyncIterator[httpx.AsyncClient]:
         settings = Settings(
             book=tmp_path / "book.sqlite3",
             signing_key=tmp_path / "signing-key.pem",
@@ -60,7 +62,7 @@ def open_sandbox(tmp_path: Path) -> OpenSandbox:
             webhook_secret=SecretStr(WEBHOOK_SECRET),
             issuer="http://sandbox.test",
             audience="withdrawals",
-            tick_s=0.01,
+            tick_s=tick_s,
         )
         app = create_app(settings, clock)
         transport = httpx.ASGITransport(app)

@@ -68,6 +68,16 @@ async def test_each_outcome_is_notified_once(
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == notifications
 
 
+async def test_what_is_due_at_once_waits_for_no_look(open_sandbox: OpenSandbox, receiver: Receiver) -> None:
+    """A bank that settles at once does so when it has the transfer, and tells of it when it has settled."""
+    async with open_sandbox(notify_url=receiver.url, tick_s=3600) as client:
+        await change_settings(client, settle_after_s=0)
+        for number in (1, 2):
+            taken = await submit(client)
+            await wait_for_state(client, taken["client_ref"], "succeeded")
+            await wait_for_notifications(receiver, number)
+
+
 @pytest.mark.parametrize("status", [302, 404, 503])
 async def test_an_undelivered_notification_is_sent_again(
     notifying_sandbox: httpx.AsyncClient, receiver: Receiver, status: int
