@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -50,6 +51,8 @@ from ledger.reads import Place, RecordFilter, WithdrawalRecord
 
 routes = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=StrictRoute)
 
+_JUST_FROZEN = (Status.PROCESSING, Status.AWAITING_APPROVAL)
+"""Where a right code leads: nothing else of the application has changed by then."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -132,10 +135,14 @@ async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, 
             with suppress(Refusal):
                 await parts.engine.look(withdrawal_id)
         raise
+    reading = run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
     if standing.status is Status.AWAITING_VERIFICATION:
         # A repeat finds the money frozen: it must not keep the run from those with something new to say.
-        await parts.engine.verify(withdrawal_id)
-    record = await run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
+        standing, before = await asyncio.gather(parts.engine.verify(withdrawal_id), reading)
+        if standing.status in _JUST_FROZEN:
+            return show_received(before.frozen(standing), caller)
+        reading = run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
+    record = await reading
     # Only what was frozen has a window. A bank that refused at once does not make the code wrong.
     if record.window is None:
         if record.status is Status.FAILED:

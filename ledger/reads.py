@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from domain.eligibility import EligibilityRules
 from domain.errors import NotFound, Reason
 from domain.shanghai import month_after, month_of
-from domain.withdrawal import OPEN, Decision, Door, Status
+from domain.withdrawal import OPEN, Decision, Door, Standing, Status
 from domain.working_days import ArrivalWindow
 from ledger.database import Database
 from ledger.encryption import Keys
@@ -118,6 +118,15 @@ class WithdrawalRecord:
     failure: Sequence[Reason]
     created_at: datetime
     updated_at: datetime
+
+    def frozen(self, standing: Standing) -> WithdrawalRecord:
+        """The same application as the freeze left it, from a record that was read while it was under way."""
+        return replace(
+            self,
+            status=standing.status,
+            window=standing.window,
+            updated_at=standing.changed_at or self.updated_at,
+        )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
+
+import pytest
 
 from domain.withdrawal import BankAnswer, TransferState
 from tests.api.clock import ManualClock
@@ -24,6 +27,27 @@ async def test_the_right_code_is_answered_with_the_message_and_the_dates(console
     account = await console.account()
     assert (account["frozen"], account["cash_balance"], account["withdrawable"]) == ("500.00", "1280.00", "580.00")
     console.holds()
+
+
+@pytest.mark.parametrize("amount", ["500.00", "50000.00"])
+async def test_what_the_freeze_left_is_what_a_reader_finds(
+    console: Console, engine: PlayedEngine, clock: ManualClock, amount: str
+) -> None:
+    """Though the answer is put together from a record that was read while the freeze was under way."""
+    await console.book("acct_1001", "top-ups", "60000.00")
+    applied = await console.applied(amount=amount)
+    verify = engine.verify
+
+    async def verify_after_the_read(withdrawal_id: UUID) -> object:
+        await asyncio.sleep(0.2)
+        clock.move_on(timedelta(seconds=5))
+        return await verify(withdrawal_id)
+
+    engine.verify = verify_after_the_read  # type: ignore[assignment, method-assign]
+    answer = (await console.verify(applied)).json()
+    found = (await console.as_customer("GET", f"/v1/withdrawals/{applied['id']}")).json()
+    assert {name: answer[name] for name in found} == found
+    assert found["status"] == ("awaiting_approval" if amount == "50000.00" else "processing")
 
 
 async def test_the_right_code_given_again_is_answered_again(console: Console) -> None:
