@@ -151,12 +151,14 @@ async def test_each_run_keeps_a_converter_of_its_own(keys: PayloadKeys) -> None:
     converter = data_converter(keys, "default")
     bound = converter.with_context(RUN)
     assert converter.with_context(RUN) is bound
-    for number in range(2, KNOWN_AT_ONCE + 3):
-        other = converter.with_context(replace(RUN, workflow_id=f"withdrawal-{number}"))
+    others = [
+        converter.with_context(replace(RUN, workflow_id=f"withdrawal-{number}"))
+        for number in range(2, KNOWN_AT_ONCE + 3)
+    ]
     (sealed,) = await bound.encode(["for the first"])
     assert await converter.with_context(RUN).decode([sealed], [str]) == ["for the first"]
     with pytest.raises(ApplicationError, match="another run"):
-        await other.decode([sealed], [str])
+        await others[-1].decode([sealed], [str])
     assert converter.with_context(RUN) is not bound
 
 
