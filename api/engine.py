@@ -91,7 +91,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class TemporalEngine:
-    """Nothing takes longer than ``timeout``; a lost run is started again by whoever asks next."""
+    """No call of Temporal's takes longer than ``timeout``; a lost run is started again by whoever asks next."""
 
     client: Client
     task_queue: str

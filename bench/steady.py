@@ -14,9 +14,9 @@ AT_ONCE = 32
 class Pace:
     """Seconds: what happens in the first is not counted.
 
-    A workflow that has ended leaves timers behind which the server looks at ten seconds later. Counted from a cold
-    start to the last answer, whoever is quick would leave that to whoever comes next, and both would have the slow
-    beginning and end in their figures.
+    A workflow task leaves time-outs behind which the server looks at ten seconds later. Counted from a cold start to
+    the last answer, whoever is quick would leave that to whoever comes next, and both would have the slow beginning
+    and end in their figures.
     """
 
     lead_in: float

@@ -56,7 +56,7 @@ class Teller:
         assert isinstance(standing, Standing)
         verifications = Verifications(self.database, self.keys, _NO_LIMITS)
         issued = verifications.issue_code(standing.withdrawal_id, send_key="first", now=now())
-        verifications.try_code(standing.withdrawal_id, issued.code, by="customer", now=now())
+        verifications.try_code(standing.withdrawal_id, issued.code, of=None, by="customer", now=now())
         Moves(self.database, self.keys, rules).freeze(standing.withdrawal_id, now=now())
         return standing.withdrawal_id
 

@@ -18,7 +18,7 @@ from temporalio.client import Client
 from bench.capacity import billed
 from bench.customers import Desk
 from bench.notebook import Notebook, Race, Ratio, Target
-from bench.processes import cpu_of, since
+from bench.processes import cpu_of, cpu_seconds, since
 from bench.stacks import measured_stack
 from bench.steady import AT_ONCE, Pace, rate
 from bench.three_steps import TASK_QUEUE, Nothing, ThreeSteps
@@ -34,15 +34,18 @@ MOST_A_SECOND = 40
 """More withdrawals than two cores can finish: so many customers are registered beforehand for each second."""
 LOOK_EVERY_S = 0.05
 
+_THEIRS = "the template's worker"
+_THEIR_ROOMS = ("Temporal", _THEIRS, "benchmark")
+
 _PAID = "SELECT id FROM withdrawals WHERE id = ANY(%s) AND status = 'paid'"
 
 
 def measure(notebook: Notebook, *, short: bool) -> None:
     """Ours, ours with a second worker, the template's shape, and DBOS, in turn."""
-    pace = Pace(1.5, 3) if short else Pace(12, 18)
-    with measured_stack(notebook) as stack, three_steps_worker(stack), on_dbos(stack, pace) as dbos:
+    pace = Pace(1.5, 3) if short else Pace(11, 14)
+    with measured_stack(notebook) as stack, three_steps_worker(stack) as theirs, on_dbos(stack, pace) as dbos:
         asyncio.run(_warm_up(stack, 10))
-        bench = Whole(stack, pace)
+        bench = Whole(stack, theirs, pace)
         contestants: dict[str, Callable[[], float]] = {
             "withdrawals": bench.ours,
             "money transfers": bench.money_transfers,
@@ -61,66 +64,86 @@ def measure(notebook: Notebook, *, short: bool) -> None:
             contestants["withdrawals, two workers"] = bench.with_two_workers
             ratios.append(Ratio("two workers by one", "withdrawals, two workers", "withdrawals", Target()))
         notebook.race(Race(f"whole, {AT_ONCE} at a time", "a second", contestants, ratios))
-        for room in bench.cpu[0]:
-            notebook.fact(f"CPU of a withdrawal, {room}", [cpu[room] for cpu in bench.cpu], "ms")
-        asyncio.run(_history_of(notebook, stack, bench.last[:20]))
+        for what, used in bench.cpu.items():
+            for room in used[0]:
+                notebook.fact(f"CPU of a {what}, {room}", [cpu[room] for cpu in used], "ms")
+        asyncio.run(_history_of(notebook, stack, bench.paid[-20:]))
         if broken := violations(Database.connect(stack.postgres.url())):
             raise AssertionError(f"the ledger does not hold after the benchmark: {broken}")
 
 
 class Whole:
-    """One round of each contestant; ``cpu`` has what each room used in ours."""
+    """One round of each contestant; ``cpu`` has what each room used, and ``paid`` those of one worker."""
 
-    def __init__(self, stack: LocalStack, pace: Pace) -> None:
-        self.stack, self.pace = stack, pace
-        self.cpu: list[Mapping[str, float]] = []
-        self.last: list[UUID] = []
+    def __init__(self, stack: LocalStack, theirs: Process, pace: Pace) -> None:
+        self.stack, self.theirs, self.pace = stack, theirs, pace
+        self.cpu: dict[str, list[Mapping[str, float]]] = {"withdrawal": [], "money transfer": []}
+        self.paid: list[UUID] = []
 
     def ours(self) -> float:
         """Application, code, freeze, transfer, notification, settle."""
-        return asyncio.run(self._withdrawals())
+        rate, paid, cpu = asyncio.run(self._withdrawals())
+        self.paid += paid
+        self.cpu["withdrawal"].append({room: used for room, used in cpu.items() if room != _THEIRS})
+        return rate
 
     def with_two_workers(self) -> float:
         """The same with one more worker."""
         with self.stack.another_worker():
             time.sleep(2)
-            rate = asyncio.run(self._withdrawals())
-        del self.cpu[-1]
-        return rate
+            return asyncio.run(self._withdrawals())[0]
 
     def money_transfers(self) -> float:
         """Three steps that do nothing."""
-        return asyncio.run(self._workflows(ThreeSteps))
+        rate, cpu = asyncio.run(self._workflows(ThreeSteps))
+        self.cpu["money transfer"].append({room: used for room, used in cpu.items() if room in _THEIR_ROOMS})
+        return rate
 
     def empty(self) -> float:
         """No step at all."""
-        return asyncio.run(self._workflows(Nothing))
+        return asyncio.run(self._workflows(Nothing))[0]
 
-    async def _withdrawals(self) -> float:
+    async def _withdrawals(self) -> tuple[float, list[UUID], Mapping[str, float]]:
         async with desk_of(self.stack) as desk, Payments.watched(self.stack) as payments:
             customers = iter(await desk.register_many(int(MOST_A_SECOND * self.pace.whole)))
-            before: dict[str, float] = {}
-            self.last.clear()
+            counted, paid = Counted(self), list[UUID]()
 
             async def one() -> None:
                 withdrawal_id = await desk.withdraw(next(customers))
                 await payments.arrived(withdrawal_id)
-                self.last.append(withdrawal_id)
+                paid.append(withdrawal_id)
 
-            return await rate(
-                self.pace,
-                one,
-                begins=lambda: before.update(cpu_of(self.stack)),
-                ended=lambda count: self.cpu.append(since(before, cpu_of(self.stack), count=count)),
-            )
+            return await rate(self.pace, one, begins=counted.begins, ended=counted.ended), paid, counted.used
 
-    async def _workflows(self, workflow: type[ThreeSteps | Nothing]) -> float:
+    async def _workflows(self, workflow: type[ThreeSteps | Nothing]) -> tuple[float, Mapping[str, float]]:
         client = await Client.connect(self.stack.temporal.address)
 
         async def one() -> str:
             return await client.execute_workflow(workflow.run, id=str(uuid4()), task_queue=TASK_QUEUE)
 
-        return await rate(self.pace, one)
+        counted = Counted(self)
+        return await rate(self.pace, one, begins=counted.begins, ended=counted.ended), counted.used
+
+    def cpu_now(self) -> dict[str, float]:
+        """Seconds of every process that takes part, so far."""
+        return {**cpu_of(self.stack), _THEIRS: cpu_seconds(self.theirs.pid)}
+
+
+class Counted:
+    """What was used for one, between the beginning of the counting and its end: milliseconds, room by room."""
+
+    def __init__(self, bench: Whole) -> None:
+        self._bench = bench
+        self._before: dict[str, float] = {}
+        self.used: Mapping[str, float] = {}
+
+    def begins(self) -> None:
+        """Now."""
+        self._before = self._bench.cpu_now()
+
+    def ended(self, count: int) -> None:
+        """After so many."""
+        self.used = since(self._before, self._bench.cpu_now(), count=count)
 
 
 def desk_of(stack: LocalStack) -> contextlib.AbstractAsyncContextManager[Desk]:

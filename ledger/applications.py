@@ -70,13 +70,11 @@ _KEY = select(idempotency_keys).where(
 )
 
 
-_KEY_AS_IT_IS = Prepared.of(_KEY)
+_KEY_AS_IT_IS, _KEY_TO_ANSWER = Prepared.of(_KEY), Prepared.of(_KEY.with_for_update())
 _TO_CHECK = Prepared.of(APPLICANT.add_columns(accounts.c.phone, wrong_tries(balances.c.account_id)))
-# A crash of the database may lose an answer, as one of this process may: the key is taken over then, and driven on.
-_WITHOUT_WAITING_FOR_THE_DISK = Prepared("SELECT set_config('synchronous_commit', 'off', true)")
 _ANSWER = Prepared("""
     UPDATE idempotency_keys SET answer_status = %(answer_status)s::smallint, answer_body = %(body)s::bytea
-    WHERE account_id = %(account_id)s::text AND key = %(key)s::text AND answer_status IS NULL""")
+    WHERE account_id = %(account_id)s::text AND key = %(key)s::text""")
 # The withdrawal, its code's row, the key that protects it and the event that the console's backend is told of.
 _TAKE_DOWN = Prepared(f"""
     WITH applied AS (
@@ -86,7 +84,8 @@ _TAKE_DOWN = Prepared(f"""
             %(status)s::text, %(month)s::date, %(account_name)s::bytea, %(bank_name)s::text, %(branch_name)s::text,
             %(card_number)s::bytea, %(card_last4)s::text, %(phone)s::bytea, %(phone_masked)s::text,
             %(approvals_needed)s::smallint, %(at)s::timestamptz, %(at)s::timestamptz)
-        RETURNING *
+        RETURNING id, account_id, amount_fen, status, version, verified_at, approvals_needed, earliest, latest,
+                  provisional, failure, updated_at
     ), to_verify AS (
         INSERT INTO verifications (withdrawal_id, sends, tries_left, expires_at)
         VALUES (%(withdrawal_id)s::uuid, 0, %(tries_left)s::smallint, %(expires_at)s::timestamptz)
@@ -101,7 +100,9 @@ _TAKE_DOWN = Prepared(f"""
         INSERT INTO outbox (event_id, withdrawal_id, since, next_attempt_at)
         SELECT id, withdrawal_id, at, at FROM written
     )
-    SELECT applied.*, to_verify.sends, to_verify.expires_at, 0 AS approvals_given FROM applied, to_verify""")  # noqa: S608 - our own words # nosec B608
+    SELECT applied.id, applied.account_id, applied.amount_fen, applied.status, applied.version, applied.verified_at,
+           applied.approvals_needed, applied.earliest, applied.latest, applied.provisional, applied.failure,
+           applied.updated_at, to_verify.sends, to_verify.expires_at, 0 AS approvals_given FROM applied, to_verify""")  # noqa: S608 - our own words # nosec B608
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ class Applications:
     def remember(self, account_id: str, key: str, answer: FirstAnswer) -> None:
         """Keeps the first answer of a key; a later one changes nothing."""
         with self.database.transaction() as connection:
-            _WITHOUT_WAITING_FOR_THE_DISK.run(connection)
+            row = _KEY_TO_ANSWER.one(connection, account_id=account_id, key=key)
+            if row["answer_status"] is not None:
+                return
             # Sealed once the transaction is under way: a rotation waits for it before it retires the key used here.
             body = self.keys.encrypt(
                 json.dumps(answer.body), column="idempotency_keys.answer_body", row=f"{account_id}/{key}"

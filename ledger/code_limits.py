@@ -81,6 +81,8 @@ def count_code(connection: Connection, keys: Keys, limits: CodeLimits, phone: st
     if _TAKE_ANY_SHARD.first(connection, **budget, start=start) is not None:
         return
     _HOURS_SHARDS.run(connection, hour=hour, shards=SHARDS)
+    if _TAKE_ANY_SHARD.first(connection, **budget, start=start) is not None:
+        return
     # Either the budget is used up or every shard with room is locked this instant: waiting for one tells which.
     for shard in range(1, SHARDS + 1):
         if _TAKE_THIS_SHARD.first(connection, **budget, shard=shard) is not None:

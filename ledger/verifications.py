@@ -105,13 +105,14 @@ class Verifications:
             count_code(connection, self.keys, self.limits, phone, now)
         return CodeToSend(phone, code, row["amount_fen"], row["card_last4"], standing_of(counted))
 
-    def try_code(self, withdrawal_id: UUID, code: str, *, by: str, now: datetime, of: str | None = None) -> Standing:
+    def try_code(self, withdrawal_id: UUID, code: str, *, of: str | None, by: str, now: datetime) -> Standing:
         """Judges a try. The right code is recorded as ``verified_at``; giving it again is no error.
 
         ``WrongCode`` says how many tries are left and uses one up; the fifth ends the withdrawal as ``expired``.
         ``CodeExpired`` and ``NotPossibleNow`` change nothing, nor does ``TooManyRequests``: an account that used its
         day's wrong tries up is refused before the code is looked at, so that the refusal says nothing about it.
-        ``of`` is the only account it may be of: another's is ``NotFound``, and its lock is not waited for.
+        ``of`` is the only account it may be of: another's is ``NotFound``, and its lock is not waited for. None leaves
+        that to the caller.
         """
         with self.database.transaction() as connection:
             row = self._to_judge(connection, withdrawal_id, of, now)

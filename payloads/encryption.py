@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -122,7 +123,7 @@ class EncryptedPayloads(PayloadCodec, WithSerializationContext):
         return refused_payload(reason)
 
     def _bound(self, key_id: str, workflow_id: str | None) -> bytes:
-        return json.dumps([ENCODING.decode(), key_id, self.namespace, workflow_id]).encode()
+        return _bound_to(key_id, self.namespace, workflow_id)
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,11 @@ class _OneRunAtATime(DataConverter):
         for part in ("payload_converter", "payload_codec"):
             object.__setattr__(bound, part, getattr(self, part).with_context(context))
         return bound
+
+
+@functools.lru_cache(KNOWN_AT_ONCE)
+def _bound_to(key_id: str, namespace: str, workflow_id: str | None) -> bytes:
+    return json.dumps([ENCODING.decode(), key_id, namespace, workflow_id]).encode()
 
 
 def data_converter(keys: PayloadKeys | None, namespace: str, count: Count = count_nothing) -> DataConverter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from typing import Annotated, Any
 
@@ -68,7 +69,13 @@ def turn_switches(book: Book, changed: dict[str, Any]) -> Switches:
 
 
 def _parse(row: sqlite3.Row | None) -> Switches:
-    return Switches() if row is None else Switches.model_validate_json(row["json"])
+    return Switches() if row is None else _switches(row["json"])
+
+
+@functools.lru_cache(8)
+def _switches(json: str) -> Switches:
+    """They are asked for at each call, and hardly ever changed."""
+    return Switches.model_validate_json(json)
 
 
 def switch_routes(book: Book) -> APIRouter:

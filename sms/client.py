@@ -33,8 +33,7 @@ class HttpSmsGateway:
     async def send(self, to: str, text: str) -> None:
         try:
             async with self.http.post("messages", json={"to": to, "text": text}, allow_redirects=False) as response:
-                status = response.status
-                await response.read()  # A connection is used again only when its last answer was read.
+                status = response.status  # It is taken, whatever becomes of the words that follow.
         except (aiohttp.ClientError, OSError) as cut:  # A TimeoutError is an OSError.
             # The class alone: a message may quote the request, and that holds the code.
             raise SmsNotSent(f"no answer from the SMS gateway ({type(cut).__name__})") from None

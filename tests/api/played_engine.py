@@ -15,8 +15,9 @@ from api.engine import EngineHealth
 from domain.errors import TemporarilyUnavailable
 from domain.withdrawal import BankAnswer, Door, FinanceDecision, Resolution, Standing, Status
 from ledger.moves import Instruction, Moves
+from ledger.opening import Opening
 from ledger.transfers import Transfers
-from ledger.verifications import Verifications
+from ledger.verifications import CodeToSend, Verifications
 from tests.api.clock import ManualClock
 
 
@@ -88,9 +89,11 @@ class PlayedEngine:
         self.heard.append((what, withdrawal_id))
 
     def _open(self, withdrawal_id: UUID) -> Standing:
-        standing = self.moves.check_eligibility(withdrawal_id, now=self.clock())
-        if standing.status is Status.AWAITING_VERIFICATION and not standing.code_sent:
-            self._send(withdrawal_id, "first")
+        issued = Opening(self.moves, self.verifications).check_and_issue_code(
+            withdrawal_id, send_key="first", now=self.clock()
+        )
+        if isinstance(issued, CodeToSend):
+            self.codes[withdrawal_id] = issued.code
         return self.moves.standing(withdrawal_id)
 
     def _send(self, withdrawal_id: UUID, send_key: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from domain.withdrawal import BankAnswer, TransferState
+from ledger.reads import Reads, WithdrawalRecord
 from tests.api.clock import ManualClock
 from tests.api.console import Console, refused
 from tests.api.played_engine import PlayedEngine
@@ -48,6 +50,29 @@ async def test_what_the_freeze_left_is_what_a_reader_finds(
     found = (await console.as_customer("GET", f"/v1/withdrawals/{applied['id']}")).json()
     assert {name: answer[name] for name in found} == found
     assert found["status"] == ("awaiting_approval" if amount == "50000.00" else "processing")
+
+
+async def test_a_record_that_is_read_late_is_shown_as_it_is(
+    console: Console, engine: PlayedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bank refused at once: an answer is of one moment, and no mixture of two."""
+    withdrawal = await console.applied()
+    verify, read = engine.verify, Reads.withdrawal
+
+    def read_late(reads: Reads, withdrawal_id: UUID, *, of: str | None = None) -> WithdrawalRecord:
+        time.sleep(0.3)
+        return read(reads, withdrawal_id, of=of)
+
+    monkeypatch.setattr(Reads, "withdrawal", read_late)
+
+    async def verify_before_the_no(withdrawal_id: UUID) -> object:
+        frozen = await verify(withdrawal_id)
+        engine.bank_says(withdrawal_id, BankAnswer(TransferState.FAILED, "B1", "account_closed"))
+        return frozen
+
+    engine.verify = verify_before_the_no  # type: ignore[assignment, method-assign]
+    answer = (await console.verify(withdrawal)).json()
+    assert (answer["status"], answer["failure"]["code"]) == ("failed", "bank_account_closed")
 
 
 async def test_the_right_code_given_again_is_answered_again(console: Console) -> None:

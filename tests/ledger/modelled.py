@@ -184,10 +184,10 @@ class Modelled:
         else:
             w.verified = True
         if refusal is None:
-            self.stories.ledger.verifications.try_code(w.id, code, by=CUSTOMER, now=now)
+            self.stories.ledger.verifications.try_code(w.id, code, of=None, by=CUSTOMER, now=now)
             return
         with pytest.raises(refusal) as refused:
-            self.stories.ledger.verifications.try_code(w.id, code, by=CUSTOMER, now=now)
+            self.stories.ledger.verifications.try_code(w.id, code, of=None, by=CUSTOMER, now=now)
         if isinstance(refused.value, WrongCode):
             assert refused.value.attempts_left == w.tries
 

@@ -171,7 +171,7 @@ class Stories:
     def verify(self, withdrawal_id: UUID) -> Standing:
         """The right code, at the first try."""
         code = self.send_code(withdrawal_id)
-        return self.ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=self.now)
+        return self.ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=self.now)
 
     def freeze(self, withdrawal_id: UUID) -> Standing:
         """Awaiting approval or processing, if the code was right and the rules hold."""

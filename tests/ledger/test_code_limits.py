@@ -43,7 +43,7 @@ def _until_midnight(stories: Stories) -> int:
 def _guess(stories: Stories, withdrawal_id: UUID, code: str = "no code") -> Refusal | Standing:
     """A wrong code unless another is given; what came of it."""
     try:
-        return stories.ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+        return stories.ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     except Refusal as refused:
         return refused
 
@@ -115,7 +115,7 @@ def test_the_next_day_has_tries_again(ledger: Ledger, stories: Stories) -> None:
         stories.apply(account_id)
     stories.now += timedelta(seconds=1)
     code = stories.send_code(withdrawal_id := stories.apply(account_id))
-    assert ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now).verified
+    assert ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now).verified
 
 
 def test_ten_thousand_guesses(ledger: Ledger, telling: Callable[[CodeLimits], Stories]) -> None:
@@ -295,7 +295,7 @@ def test_a_code_of_a_frozen_withdrawal_cannot_be_guessed_at(ledger: Ledger, stor
     """It is used, and a wrong one changes nothing; the right one again finds it done."""
     withdrawal_id = stories.apply(stories.open_account())
     code = stories.send_code(withdrawal_id)
-    ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+    ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     stories.freeze(withdrawal_id)
     before = ledger.everything()
     assert isinstance(_guess(stories, withdrawal_id), NotPossibleNow)

@@ -155,10 +155,10 @@ def test_a_wrong_code_cut_at_commit_costs_a_try_or_none(cut: Cut, moment: str) -
     code = cut.stories.send_code(withdrawal_id)
     cut.wire.arm(moment)
     with pytest.raises(TemporarilyUnavailable):
-        cut.through.verifications.try_code(withdrawal_id, _another(code), by="customer-1", now=cut.stories.now)
+        cut.through.verifications.try_code(withdrawal_id, _another(code), of=None, by="customer-1", now=cut.stories.now)
     tries = cut.stories.event_kinds(withdrawal_id).count("wrong_code")
     assert tries == (moment == "after")
-    verified = cut.through.verifications.try_code(withdrawal_id, code, by="customer-1", now=cut.stories.now)
+    verified = cut.through.verifications.try_code(withdrawal_id, code, of=None, by="customer-1", now=cut.stories.now)
     assert verified.verified
 
 

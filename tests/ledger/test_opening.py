@@ -45,7 +45,7 @@ def test_the_first_code_is_drawn_and_counted(
     assert issued.standing.code_sent
     assert issued.standing.code_expires_at == stories.now + CODE_LIFE
     assert stories.event_kinds(withdrawal_id) == ["applied", "code_sent"]
-    assert ledger.verifications.try_code(withdrawal_id, issued.code, by=CUSTOMER, now=stories.now).verified
+    assert ledger.verifications.try_code(withdrawal_id, issued.code, of=None, by=CUSTOMER, now=stories.now).verified
 
 
 def test_an_application_whose_rules_no_longer_hold_fails_and_has_no_code(
@@ -69,7 +69,7 @@ def test_a_code_that_was_sent_stays_the_code(
         withdrawal_id
     )
     assert ledger.everything() == before
-    assert ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now).verified
+    assert ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now).verified
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.CANCELLED, Status.PAID])
@@ -85,7 +85,7 @@ def test_one_that_went_on_only_says_so(ledger: Ledger, stories: Stories, opening
 def test_after_the_ten_minutes_no_first_code_is_drawn(
     ledger: Ledger, stories: Stories, opening: Opening, withdrawal_id: UUID
 ) -> None:
-    """Refused, and nothing of the first half stays behind."""
+    """Refused, and nothing changes."""
     stories.now += CODE_LIFE
     before = ledger.everything()
     with pytest.raises(CodeExpired):

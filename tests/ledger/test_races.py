@@ -256,7 +256,7 @@ def test_fifty_wrong_codes_at_once_use_five_tries(ledger: Ledger, stories: Stori
         guesses = [f"{(code + offset) % 1_000_000:06}" for offset in range(1, 51)]
         results = _at_once(
             [
-                partial(ledger.verifications.try_code, withdrawal_id, guess, by=CUSTOMER, now=stories.now)
+                partial(ledger.verifications.try_code, withdrawal_id, guess, of=None, by=CUSTOMER, now=stories.now)
                 for guess in guesses
             ]
         )

@@ -102,11 +102,13 @@ def test_the_right_code_again_is_answered_for_a_day(
     """So long the answer may have been lost; afterwards the code is forgotten, although the money is still frozen."""
     withdrawal_id = stories.apply(stories.open_account(), 60_000_00)
     code = stories.send_code(withdrawal_id)
-    ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+    ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     stories.freeze(withdrawal_id)
     stories.now += CODES
     assert clean().codes == 0
-    assert isinstance(ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now), Standing)
+    assert isinstance(
+        ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now), Standing
+    )
     stories.now += timedelta(hours=1)
     assert clean().codes == 1
     assert ledger.moves.standing(withdrawal_id).status is Status.AWAITING_APPROVAL

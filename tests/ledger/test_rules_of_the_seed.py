@@ -256,11 +256,11 @@ def test_rule_8_five_tries_and_no_more(ledger: Ledger, stories: Stories) -> None
     left = []
     for _ in range(TRIES):
         with pytest.raises(WrongCode) as refused:
-            ledger.verifications.try_code(withdrawal_id, wrong, by=CUSTOMER, now=stories.now)
+            ledger.verifications.try_code(withdrawal_id, wrong, of=None, by=CUSTOMER, now=stories.now)
         left.append(refused.value.attempts_left)
     assert left == [4, 3, 2, 1, 0]
     with pytest.raises(CodeExpired):
-        ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     assert ledger.moves.standing(withdrawal_id).failure_code == "too_many_wrong_codes"
 
 
@@ -269,10 +269,10 @@ def test_rule_8_ten_minutes_and_no_longer(ledger: Ledger, stories: Stories) -> N
     on_time, late = (stories.apply(stories.open_account()) for _ in range(2))
     codes = {one: stories.send_code(one) for one in (on_time, late)}
     stories.now += CODE_LIFE - timedelta(microseconds=1)
-    assert ledger.verifications.try_code(on_time, codes[on_time], by=CUSTOMER, now=stories.now).verified
+    assert ledger.verifications.try_code(on_time, codes[on_time], of=None, by=CUSTOMER, now=stories.now).verified
     stories.now += timedelta(microseconds=1)
     with pytest.raises(CodeExpired):
-        ledger.verifications.try_code(late, codes[late], by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(late, codes[late], of=None, by=CUSTOMER, now=stories.now)
     assert ledger.verifications.expire(late, now=stories.now).failure_code == "code_expired"
 
 

@@ -54,7 +54,7 @@ def test_the_same_send_tried_again_counts_once(ledger: Ledger, stories: Stories,
     codes = [ledger.verifications.issue_code(withdrawal_id, send_key="first", now=stories.now).code for _ in range(10)]
     assert len(set(codes)) > 1
     assert stories.event_kinds(withdrawal_id) == ["applied", "code_sent"]
-    assert ledger.verifications.try_code(withdrawal_id, codes[-1], by=CUSTOMER, now=stories.now).verified
+    assert ledger.verifications.try_code(withdrawal_id, codes[-1], of=None, by=CUSTOMER, now=stories.now).verified
 
 
 def test_the_same_send_after_its_ten_minutes_sends_nothing(
@@ -71,16 +71,16 @@ def test_a_new_code_replaces_the_old_one_and_its_time(ledger: Ledger, stories: S
     """The old code is wrong from then on, and ten new minutes begin; used tries stay used."""
     old = stories.send_code(withdrawal_id)
     with pytest.raises(WrongCode):
-        ledger.verifications.try_code(withdrawal_id, _wrong(old), by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(withdrawal_id, _wrong(old), of=None, by=CUSTOMER, now=stories.now)
     stories.now += RESEND_AFTER
     new = stories.send_code(withdrawal_id)
     while new == old:  # one chance in a million
         new = ledger.verifications.issue_code(withdrawal_id, send_key="again", now=stories.now).code
     with pytest.raises(WrongCode) as refused:
-        ledger.verifications.try_code(withdrawal_id, old, by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(withdrawal_id, old, of=None, by=CUSTOMER, now=stories.now)
     assert refused.value.attempts_left == 3
     assert ledger.moves.standing(withdrawal_id).code_expires_at == stories.now + CODE_LIFE
-    assert ledger.verifications.try_code(withdrawal_id, new, by=CUSTOMER, now=stories.now).verified
+    assert ledger.verifications.try_code(withdrawal_id, new, of=None, by=CUSTOMER, now=stories.now).verified
 
 
 def test_a_resend_too_soon_says_when(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
@@ -107,14 +107,14 @@ def test_no_new_code_after_the_ten_minutes(ledger: Ledger, stories: Stories, wit
 def test_the_right_code_is_recorded_once(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
     """The right code again is no error and changes nothing, before the freeze and after it."""
     code = stories.send_code(withdrawal_id)
-    first = ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+    first = ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     assert (first.status, first.verified) == (Status.AWAITING_VERIFICATION, True)
     stories.pass_time(minutes=1)
     before = ledger.everything()
-    assert ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now) == first
+    assert ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now) == first
     assert ledger.everything() == before
     frozen = stories.freeze(withdrawal_id)
-    assert ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now) == frozen
+    assert ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now) == frozen
     assert stories.event_kinds(withdrawal_id) == ["applied", "code_sent", "verified", "frozen"]
 
 
@@ -123,17 +123,17 @@ def test_a_wrong_code_after_the_right_one_uses_nothing_up(
 ) -> None:
     """It is refused, and what was verified stays verified."""
     code = stories.send_code(withdrawal_id)
-    ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+    ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     before = ledger.everything()
     with pytest.raises(WrongCode):
-        ledger.verifications.try_code(withdrawal_id, _wrong(code), by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(withdrawal_id, _wrong(code), of=None, by=CUSTOMER, now=stories.now)
     assert ledger.everything() == before
 
 
 def test_a_code_before_any_was_sent_is_wrong(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
     """There is nothing to guess against, and the try counts."""
     with pytest.raises(WrongCode) as refused:
-        ledger.verifications.try_code(withdrawal_id, "000000", by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(withdrawal_id, "000000", of=None, by=CUSTOMER, now=stories.now)
     assert refused.value.attempts_left == 4
 
 
@@ -147,7 +147,7 @@ def test_a_code_is_good_for_one_withdrawal_only(ledger: Ledger, stories: Stories
     with ledger.database.transaction() as connection:
         connection.execute(copy, {"one": withdrawal_id, "other": other})
     with pytest.raises(WrongCode):
-        ledger.verifications.try_code(other, code, by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(other, code, of=None, by=CUSTOMER, now=stories.now)
 
 
 def test_a_late_code_uses_no_try_up(ledger: Ledger, stories: Stories, withdrawal_id: UUID) -> None:
@@ -157,7 +157,7 @@ def test_a_late_code_uses_no_try_up(ledger: Ledger, stories: Stories, withdrawal
     before = ledger.everything()
     for tried in (code, _wrong(code)):
         with pytest.raises(CodeExpired):
-            ledger.verifications.try_code(withdrawal_id, tried, by=CUSTOMER, now=stories.now)
+            ledger.verifications.try_code(withdrawal_id, tried, of=None, by=CUSTOMER, now=stories.now)
     assert ledger.everything() == before
 
 
@@ -195,7 +195,7 @@ def test_codes_belong_to_the_first_status(ledger: Ledger, stories: Stories, stat
     with pytest.raises(refusal):
         stories.send_code(withdrawal_id)
     with pytest.raises(refusal):
-        ledger.verifications.try_code(withdrawal_id, "no code", by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(withdrawal_id, "no code", of=None, by=CUSTOMER, now=stories.now)
     stories.pass_time(days=1)
     assert ledger.verifications.expire(withdrawal_id, now=stories.now).status is status
     assert ledger.everything() == before
@@ -206,13 +206,13 @@ def test_the_right_code_again_finds_it_done(ledger: Ledger, stories: Stories, st
     """Whoever lost the answer to the right code gets it by giving the code again."""
     withdrawal_id = stories.apply(stories.open_account(), LARGE)
     code = stories.send_code(withdrawal_id)
-    ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now)
+    ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now)
     stories.freeze(withdrawal_id)
     if status is not Status.AWAITING_APPROVAL:
         stories.decide(withdrawal_id)
     if status is Status.UNDER_REVIEW:
         stories.let_window_end(withdrawal_id)
-    assert ledger.verifications.try_code(withdrawal_id, code, by=CUSTOMER, now=stories.now).status is status
+    assert ledger.verifications.try_code(withdrawal_id, code, of=None, by=CUSTOMER, now=stories.now).status is status
 
 
 def test_an_unknown_withdrawal_is_not_found(ledger: Ledger, stories: Stories) -> None:
@@ -220,6 +220,6 @@ def test_an_unknown_withdrawal_is_not_found(ledger: Ledger, stories: Stories) ->
     with pytest.raises(NotFound):
         stories.send_code(_NOBODY)
     with pytest.raises(NotFound):
-        ledger.verifications.try_code(_NOBODY, "000000", by=CUSTOMER, now=stories.now)
+        ledger.verifications.try_code(_NOBODY, "000000", of=None, by=CUSTOMER, now=stories.now)
     with pytest.raises(NotFound):
         ledger.verifications.expire(_NOBODY, now=stories.now)

@@ -186,7 +186,7 @@ class House:
     def enter_code(self, withdrawal_id: UUID, code: str | None = None) -> Standing:
         """What the API writes when the customer enters a code."""
         code = code or (self.sms.last_code if self.sms.messages else "000000")
-        return self.verifications.try_code(withdrawal_id, code, by="customer", now=now())
+        return self.verifications.try_code(withdrawal_id, code, of=None, by="customer", now=now())
 
     async def asked(self, withdrawal_id: UUID) -> None:
         """Returns once the bank has taken the transfer and the ledger knows."""

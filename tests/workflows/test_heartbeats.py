@@ -26,10 +26,11 @@ class _Step(ActivityInboundInterceptor):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "time_out", "beats"), [(0.01, timedelta(seconds=15), False), (0.3, timedelta(seconds=15), True)]
+    ("seconds", "time_out", "beats"),
+    [(0.01, timedelta(seconds=15), False), (0.3, timedelta(seconds=15), True), (0.3, None, False)],
 )
 async def test_only_a_step_that_takes_long_beats(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, time_out: timedelta, *, beats: bool
+    monkeypatch: pytest.MonkeyPatch, seconds: float, time_out: timedelta | None, *, beats: bool
 ) -> None:
     """The server counts from the start of the attempt: a beat at once would tell it nothing."""
     monkeypatch.setattr(heartbeats, "BEAT_S", 0.1)
