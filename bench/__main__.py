@@ -11,13 +11,12 @@ import argparse
 import importlib
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from bench.notebook import ROUNDS, ROUNDS_SHORT, Notebook
-from stack.ports import PortTaken
-from stack.processes import ProcessFailed
 from stack.signals import Stopped, stopped_by_signals
 
 CHAPTERS: Final = ("whole", "latency", "moves", "waiting", "growth")
@@ -37,19 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopped_by_signals():
             for chapter in asked.chapters or CHAPTERS:
                 notebook.chapter = chapter
-                importlib.import_module(f"bench.{chapter}").measure(notebook, short=asked.short)
+                try:
+                    importlib.import_module(f"bench.{chapter}").measure(notebook, short=asked.short)
+                except Exception:  # noqa: BLE001 - half an hour of other chapters is not thrown away for it
+                    traceback.print_exc()
+                    notebook.failed.append(chapter)
     except Stopped:
         return 1
-    except (PortTaken, ProcessFailed) as trouble:
-        print(trouble, file=sys.stderr)
-        return 1
+    notebook.findings.sort(key=lambda finding: CHAPTERS.index(finding.chapter))
     if asked.report is not None:
         from bench.report import write_report  # noqa: PLC0415 - pictures are drawn only where they are wanted
 
         write_report(notebook, asked.report, seconds=time.monotonic() - began, short=asked.short)
     for finding in notebook.findings:
         print(finding.line)
-    return 0
+    for chapter in notebook.failed:
+        print(f"{chapter}: FAILED, and is not in the report", file=sys.stderr)
+    return 1 if notebook.failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -106,6 +106,8 @@ class Notebook:
     chapter: str = ""
     figures: list[Figure] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Chapters that could not be measured to the end."""
 
     def race(self, race: Race) -> None:
         """Runs every round of it, and keeps the figures and the ratios."""

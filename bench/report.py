@@ -43,6 +43,7 @@ def write_report(notebook: Notebook, folder: Path, *, seconds: float, short: boo
         "figures are of the machine below. Medians, with the least and the greatest of the rounds.\n",
         *_machine(notebook, seconds),
         *([_SHORT] if short else []),
+        *([f"**Not in this report, as they failed:** {', '.join(notebook.failed)}.\n"] if notebook.failed else []),
         *_tables(notebook.findings),
         *(f"![{race}](performance/{file})\n" for race, file in drawn),
         f"Every figure of every round: [figures.csv](performance/figures.csv).\n\n{NOTES.read_text('utf-8')}",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.moves import Script
+import pytest
+
+from bench.moves import CONNECTIONS, MOVES_A_MEASURE, MOVES_A_MEASURE_SHORT, TO_WARM_UP, Script
 from bench.withdrawals import Batch
 
 SEEN: list[tuple[str, dict[str, Any]]] = [
@@ -17,6 +19,12 @@ SEEN: list[tuple[str, dict[str, Any]]] = [
         {"key": f"{Batch(800, 8, hot=False, frozen=True).id_of(808)}:settle", "account": "acct_808"},
     ),
 ]
+
+
+@pytest.mark.parametrize("moves", [MOVES_A_MEASURE, MOVES_A_MEASURE_SHORT, TO_WARM_UP])
+def test_each_connection_has_as_many_moves(moves: int) -> None:
+    """pgbench is given turns for each of its clients, and does whole ones."""
+    assert moves % CONNECTIONS == 0
 
 
 def test_ids_and_keys_follow_the_number_and_everything_else_stays() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import csv
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bench.__main__ import CHAPTERS
+from bench.__main__ import CHAPTERS, main
 from bench.notebook import Notebook, Race, Ratio, Target
 from stack.local import ROOT
 
@@ -66,6 +68,23 @@ def test_every_figure_of_every_round_is_written_down(tmp_path: Path) -> None:
         ("ours", "1", "1.25", "ms"),
         ("ours", "2", "3", "ms"),
     ]
+
+
+def test_a_chapter_that_fails_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half an hour of figures is kept, what failed is named, and the command has failed."""
+
+    def measure(notebook: Notebook, *, short: bool) -> None:
+        if notebook.chapter == "moves":
+            raise ConnectionError
+        notebook.fact(f"found by {notebook.chapter}", [1.0], "s")
+
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(measure=measure))
+    assert main(["growth", "moves", "whole"]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-2:] == ["found by whole: 1 s (no target)", "found by growth: 1 s (no target)"]
+    assert "moves: FAILED" in said.err
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
