@@ -33,6 +33,7 @@ _PACKAGES = ("temporalio", "sqlalchemy", "psycopg", "fastapi", "dbos", "embedded
 def write_report(notebook: Notebook, folder: Path, *, seconds: float, short: bool) -> None:
     """The page, its pictures and the figures under ``folder``; the pictures of races that were not run stay."""
     pictures = folder / "performance"
+    machine = _machine(notebook, seconds)  # Before the pictures: they would make the commit look changed.
     pictures.mkdir(parents=True, exist_ok=True)
     notebook.write_csv(pictures / "figures.csv")
     races = [(race, list(figures)) for race, figures in groupby(notebook.figures, lambda figure: figure.race)]
@@ -41,7 +42,7 @@ def write_report(notebook: Notebook, folder: Path, *, seconds: float, short: boo
         "# Performance\n",
         "Written by `make bench`. What counts are the ratios, of figures that were taken in turn in one run; absolute",
         "figures are of the machine below. Medians, with the least and the greatest of the rounds.\n",
-        *_machine(notebook, seconds),
+        *machine,
         *([_SHORT] if short else []),
         *([f"**Not in this report, as they failed:** {', '.join(notebook.failed)}.\n"] if notebook.failed else []),
         *_tables(notebook.findings),

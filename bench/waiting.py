@@ -65,7 +65,7 @@ async def _measure(notebook: Notebook, stack: LocalStack, many: int, wait_s: flo
     lengths, history = await waiting.histories()
     notebook.fact("history of one that waits", history, "bytes")
     await asyncio.sleep(wait_s)
-    await waiting.sweep()
+    await waiting.sweep_until_read()
     quiet = [await waiting.sweep_over(0) for _ in range(notebook.rounds)]
     grown = [after - before for before, after in zip(lengths, (await waiting.histories())[0], strict=True)]
     notebook.fact("history events of waiting through sweeps", grown, "events", Target(at_most=0))
@@ -161,6 +161,12 @@ class Waiting:
         assert report["broken_invariants"] == [], report
         assert report["runs"] is not None, report
         assert report["runs"]["restarted"] == 0, report
+
+    async def sweep_until_read(self) -> None:
+        """Until the bank's changes are read to their end: a sweep reads so many pages of them, and leaves the rest."""
+        cursor = None
+        while cursor != (cursor := await asyncio.to_thread(self.sweeps.cursor)):
+            await self.sweep()
 
     async def histories(self) -> tuple[list[int], list[int]]:
         """History events, and their bytes, of some of the runs, spread over all of them."""
