@@ -33,7 +33,7 @@ async def test_the_right_code_is_answered_with_the_message_and_the_dates(console
 
 @pytest.mark.parametrize("amount", ["500.00", "50000.00"])
 async def test_what_the_freeze_left_is_what_a_reader_finds(
-    console: Console, engine: PlayedEngine, clock: ManualClock, amount: str
+    console: Console, engine: PlayedEngine, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, amount: str
 ) -> None:
     """Though the answer is put together from a record that was read while the freeze was under way."""
     await console.book("acct_1001", "top-ups", "60000.00")
@@ -45,7 +45,7 @@ async def test_what_the_freeze_left_is_what_a_reader_finds(
         clock.move_on(timedelta(seconds=5))
         return await verify(withdrawal_id)
 
-    engine.verify = verify_after_the_read  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr(engine, "verify", verify_after_the_read)
     answer = (await console.verify(applied)).json()
     found = (await console.as_customer("GET", f"/v1/withdrawals/{applied['id']}")).json()
     assert {name: answer[name] for name in found} == found
@@ -70,7 +70,7 @@ async def test_a_record_that_is_read_late_is_shown_as_it_is(
         engine.bank_says(withdrawal_id, BankAnswer(TransferState.FAILED, "B1", "account_closed"))
         return frozen
 
-    engine.verify = verify_before_the_no  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr(engine, "verify", verify_before_the_no)
     answer = (await console.verify(withdrawal)).json()
     assert (answer["status"], answer["failure"]["code"]) == ("failed", "bank_account_closed")
 
